@@ -15,7 +15,7 @@ its seed and what was answered, so say it again.
 from __future__ import annotations
 
 import copy
-import functools
+import inspect
 import json
 import random
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -220,18 +220,18 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
     _defaults: ClassVar[dict[str, Any]] = {}
     _COMMON: ClassVar[tuple[str, ...]] = ("split", "level", "retries")
     _DECLARED: ClassVar[frozenset[str]] = frozenset(
-        "seats effects players rules levels splits controls reward_range zero_sum simultaneous forfeit_reward max_chars "
-        "max_told_chars env_id split level retries script render".split()
+        "seats effects players rules levels splits controls reward_range zero_sum simultaneous forfeit_reward "
+        "max_chars max_told_chars env_id split level retries script render".split()
     )
 
     def __init_subclass__(cls, **kw: Any) -> None:
         super().__init_subclass__(**kw)
-        names = {n for n in (*cls.__dict__, *cls.__dict__.get("__annotations__", ())) if not n.startswith("__")}
+        names = {n for n in (*cls.__dict__, *inspect.get_annotations(cls)) if not n.startswith("__")}
         clash = names & {*dir(ScriptedEnv), *AECEnv.__annotations__, "params", "over"} - cls._DECLARED
         if clash:
             raise EnvError(f"{cls.__name__}: {', '.join(sorted(clash))} belong to the base class\n  choose other names")
         own = [c for c in reversed(cls.__mro__) if issubclass(c, ScriptedEnv) and c is not ScriptedEnv]
-        fields = [n for c in own for n in c.__dict__.get("__annotations__", ()) if n not in cls._DECLARED]
+        fields = [n for c in own for n in inspect.get_annotations(c) if n not in cls._DECLARED]
         fields = [n for n in fields if not n.startswith("_")]
         if missing := [n for n in fields if not hasattr(cls, n)]:
             raise EnvError(f"{cls.__name__}: parameter {missing[0]!r} has no default\n  write `{missing[0]}: int = 3`")
@@ -731,12 +731,6 @@ def _rebuild(cls: Any, params: Any, transcript: Any, aec: Any, seeds: Any, hold:
     env.__dict__.update(aec)
     env._seeds.setstate(seeds)
     return env
-
-
-@functools.cache
-def default_players() -> Mapping[str, Player]:
-    """`random`: a legal move, uniformly where moves can be listed; free speech is a short fixed line."""
-    return {"random": play_random}
 
 
 def play_random(request: Request) -> str:
