@@ -1,0 +1,400 @@
+"""A scenario: who plays what, what is trained on which signal, how it is evaluated. Data, checked as a whole.
+
+Every value has one path (`recipe.kl.coef`), for `--set`, for errors and for diffs; tables are keyed by name and there
+are no arrays of tables. `load` reports every problem at once, before any model is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError
+
+from palaestra.alignment.recipe import Count, LeagueSpec, Positive, Recipe, Table
+from palaestra.envs.registry import env_class
+from palaestra.envs.script import ScriptedEnv, play_random
+from palaestra.errors import PalaestraError, ScenarioError, nearest
+
+LIBRARY = Path(__file__).parent / "library"
+
+
+class Adapter(Table):
+    """A LoRA adapter on the policy's base."""
+
+    rank: Positive = 16
+    alpha: float | None = None
+    """Default: twice the rank."""
+
+
+class Tiny(Table):
+    """The shape of a model that is made on the spot (`model = "tiny"`)."""
+
+    width: Positive = 64
+    layers: Positive = 2
+    heads: Positive = 4
+    kind: Literal["llama", "qwen3"] = "llama"
+    vocab: Positive = 512
+    context: Positive = 512
+
+
+class Clone(Table):
+    """Supervised start: replies of scripted players, cloned before the first step."""
+
+    players: dict[str, str]
+    """seat -> scripted player whose replies are cloned."""
+    batches: Count = 250
+    batch: Positive = 64
+    lr: float = 3e-3
+    seed: int = 0
+
+
+class PolicySpec(Table):
+    """A policy: a language model (`model`), or a scripted `player` of the environment."""
+
+    model: str | None = None
+    """"tiny", a Hugging Face name, or a path."""
+    player: str | None = None
+    engine: str = "local"
+    adapter: Adapter | None = None
+    """Absent: whole weights."""
+    train: bool = False
+    act: Literal["text", "score"] = "text"
+    norm: Literal["sum", "token", "word"] = "sum"
+    max_tokens: Positive = 64
+    temperature: float = Field(1.0, ge=0)
+    history: Literal["keep", "drop"] = "keep"
+    legal: bool = False
+    """Record the legal actions of free replies, for exact entropy and KL over them."""
+    show_rules: bool | None = None
+    """Put the environment's rules into the system message; default: unless `model = "tiny"`."""
+    show_legal: bool | None = None
+    """List the legal moves at each turn; default: unless `model = "tiny"`."""
+    tiny: Tiny = Tiny()
+    clone: Clone | None = None
+
+
+class Seat(Table):
+    """A cast entry with more than a policy's name."""
+
+    policy: str
+    persona: str = ""
+
+
+class EngineSpec(Table):
+    """Where tokens are sampled and scored."""
+
+    kind: Literal["transformers"] = "transformers"
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16", "auto"] = "auto"
+    threads: Positive = 1
+    """CPU threads; bitwise repetition holds for one fixed number."""
+
+
+class SignalSpec(Table):
+    """Something that scores an episode's seats."""
+
+    of: str = "return"
+    """"return" (the environment's reward), or the name of a gold fact."""
+    train: bool = False
+
+
+class EvalSpec(Table):
+    """What is measured on held-out instances, at the start, every so many steps, and at the end."""
+
+    every: Count = 0
+    """0: only at the start and at the end."""
+    instances: Positive = 100
+    split: str | None = None
+    """Default: "test" where the environment has it."""
+    against: list[str] = []
+    """Opponents: `player:random`, `name@0`; empty: the cast of the scenario."""
+    focal: str = ""
+    """The policy that is measured; default: the first trained one."""
+    measure: str = "return"
+    """The named gold number: "return" of the focal seats, a gold fact, or "nashconv"."""
+    goal: Literal["max", "min"] = "max"
+    params: dict[str, Any] = {}
+    """Parameters of the environment that differ in evaluation."""
+
+
+class RunSpec(Table):
+    """Where and how the run is kept."""
+
+    seed: int = 0
+    checkpoint_every: Positive = 20
+    keep: Positive = 2
+    """Checkpoints kept."""
+    live: Positive = 256
+    """Completions under way at once."""
+    record: bool = True
+    """Write the episodes."""
+
+
+class Scenario(Table):
+    """The whole file."""
+
+    name: str = ""
+    about: str = ""
+    env: str
+    env_params: dict[str, Any] = {}
+    policies: dict[str, PolicySpec]
+    cast: dict[str, str | Seat]
+    engines: dict[str, EngineSpec] = {"local": EngineSpec()}
+    signals: dict[str, SignalSpec] = {"env": SignalSpec(train=True)}
+    recipe: Recipe = Recipe()
+    league: LeagueSpec = LeagueSpec()
+    eval: EvalSpec = EvalSpec()
+    run: RunSpec = RunSpec()
+
+    # -- reading
+    @classmethod
+    def load(cls, source: str | Path, settings: Iterable[str] = ()) -> Self:
+        """A scenario from a file, or from the library by name, with `key=value` settings applied.
+
+        Raises:
+            ScenarioError: every problem at once, each with the key and the nearest right word.
+        """
+        path = Path(source)
+        if not path.exists():
+            path = LIBRARY / f"{source}.toml"
+        if not path.exists():
+            raise ScenarioError(
+                f"no scenario {str(source)!r}\n  give a TOML file or a name of the library\n  "
+                + nearest(str(source), library())
+            )
+        try:
+            data = tomllib.loads(path.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise ScenarioError(f"{path.name}: {error}") from None
+        data.setdefault("name", path.stem)
+        for setting in settings:
+            apply_setting(data, setting)
+        return cls.parse(data, where=path.name)
+
+    @classmethod
+    def parse(cls, data: dict[str, Any], where: str = "scenario") -> Self:
+        """A scenario from plain data, checked as a whole."""
+        try:
+            scenario = cls.model_validate(data)
+        except ValidationError as error:
+            problems = [_explain(e, cls) for e in error.errors()]
+            raise ScenarioError(_report(where, problems)) from None
+        if problems := scenario.problems():
+            raise ScenarioError(_report(where, problems))
+        return scenario
+
+    # -- what follows from it
+    @property
+    def env_class(self) -> type[ScriptedEnv]:
+        return env_class(self.env)
+
+    def make_env(self, **params: Any) -> ScriptedEnv:
+        return self.env_class(**{**self.env_params, **params})
+
+    def seat(self, seat: str) -> Seat:
+        """The cast entry of a seat."""
+        entry = self.cast[seat]
+        return Seat(policy=entry) if isinstance(entry, str) else entry
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the policies that learn."""
+        return [name for name, spec in self.policies.items() if spec.train]
+
+    @property
+    def focal(self) -> str:
+        return self.eval.focal or (self.trained or list(self.policies))[0]
+
+    @property
+    def training_signal(self) -> str:
+        return next(name for name, spec in self.signals.items() if spec.train)
+
+    def toml(self) -> str:
+        """The scenario with every default written out, as TOML."""
+        return to_toml(json.loads(self.model_dump_json(exclude_none=True)))
+
+    # -- checks across tables
+    def problems(self) -> list[str]:
+        """Everything that is wrong across tables, one text each."""
+        out: list[str] = []
+        try:
+            env = self.make_env()
+        except PalaestraError as error:
+            return [f"env: {error}"]
+        players = {"random": play_random, **env.players}
+        for name, spec in self.policies.items():
+            at = f"policies.{name}"
+            if (spec.model is None) == (spec.player is None):
+                out.append(f"{at}: give either model or player")
+            if spec.player is not None and spec.player not in players:
+                out.append(
+                    f"{at}.player: {self.env} has no player {spec.player!r}\n      {nearest(spec.player, players)}"
+                )
+            if spec.player is not None and spec.train:
+                out.append(f"{at}.train: a scripted player cannot be trained\n      give it a model")
+            if spec.model is not None and spec.engine not in self.engines:
+                out.append(f"{at}.engine: no engine named {spec.engine!r}\n      {nearest(spec.engine, self.engines)}")
+            if spec.clone:
+                for seat, who in spec.clone.players.items():
+                    if seat not in env.seats:
+                        out.append(f"{at}.clone.players.{seat}: no such seat\n      {nearest(seat, env.seats)}")
+                    if who not in players:
+                        out.append(f"{at}.clone.players.{seat}: no player {who!r}\n      {nearest(who, players)}")
+        for seat in env.seats:
+            if seat not in self.cast:
+                out.append(f"cast.{seat}: nobody sits here\n      name a policy of [policies]")
+        for seat in self.cast:
+            if seat not in env.seats:
+                out.append(f"cast.{seat}: no such seat\n      {nearest(seat, env.seats)}")
+            elif self.seat(seat).policy not in self.policies:
+                name = self.seat(seat).policy
+                out.append(f"cast.{seat}: no policy named {name!r}\n      {nearest(name, self.policies)}")
+        out += self._recipe_problems()
+        out += self._eval_problems(env, players)
+        return out
+
+    def _recipe_problems(self) -> list[str]:
+        out = []
+        recipe = self.recipe
+        training = [n for n, s in self.signals.items() if s.train]
+        if self.trained and len(training) != 1:
+            got = ", ".join(training) or "none"
+            out.append(f"signals: exactly one signal is trained on, got {got}\n      add train = true to one of them")
+        if recipe.episodes % recipe.group_size:
+            out.append(f"recipe.episodes: {recipe.episodes} is no multiple of group_size = {recipe.group_size}")
+        needs_group = recipe.estimator in ("grpo", "dr_grpo", "rloo", "dr_mas", "at_grpo")
+        if needs_group and recipe.group_size < 2:
+            out.append(
+                f'recipe.estimator = "{recipe.estimator}" needs groups of 2 or more, recipe.group_size is 1\n'
+                '      set group_size = 4, or estimator = "rae"'
+            )
+        exact = recipe.kl is not None and recipe.kl.form == "exact" and recipe.kl.coef > 0
+        if exact or recipe.entropy.start or recipe.entropy.end:
+            what = 'recipe.kl.form = "exact"' if exact else "recipe.entropy"
+            for name in self.trained:
+                spec = self.policies[name]
+                if spec.act != "score" and not spec.legal:
+                    out.append(
+                        f"{what} is over legal actions, and policies.{name} records none\n"
+                        f'      set policies.{name}.act = "score", or legal = true'
+                    )
+        if recipe.kl and recipe.kl.to not in ("copy", "start"):
+            name = recipe.kl.to.partition("@")[0]
+            if name not in self.policies:
+                out.append(
+                    f"recipe.kl.to: no policy named {name!r}\n      {nearest(name, ['copy', 'start', *self.policies])}"
+                )
+        if self.league.matchmaking == "fixed" and not self.league.opponent:
+            out.append('league.opponent: matchmaking = "fixed" needs one\n      such as opponent = "player:random"')
+        return out
+
+    def _eval_problems(self, env: ScriptedEnv, players: Any) -> list[str]:
+        out = []
+        for opponent in self.eval.against:
+            kind, _, name = opponent.partition(":")
+            if kind == "player" and name not in players:
+                out.append(f"eval.against: no player {name!r}\n      {nearest(name, players)}")
+            elif kind != "player" and opponent.partition("@")[0] not in self.policies:
+                out.append(f"eval.against: no policy named {opponent!r}\n      write player:NAME, or NAME@VERSION")
+        if self.eval.focal and self.eval.focal not in self.policies:
+            out.append(
+                f"eval.focal: no policy named {self.eval.focal!r}\n      {nearest(self.eval.focal, self.policies)}"
+            )
+        if self.eval.measure == "nashconv" and env.name() != "kuhn":
+            out.append('eval.measure: "nashconv" is exact for kuhn only')
+        if self.eval.split and self.eval.split not in env.splits:
+            out.append(f"eval.split: {self.env} has {', '.join(env.splits)}")
+        return out
+
+
+def library() -> list[str]:
+    """Names of the built-in scenarios."""
+    return sorted(p.stem for p in LIBRARY.glob("*.toml"))
+
+
+def apply_setting(data: dict[str, Any], setting: str) -> None:
+    """Write `a.b.c=value` into plain data; the value is TOML, or else a bare string.
+
+    Raises:
+        ScenarioError: no `=`, or the path goes through something that is no table.
+    """
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ScenarioError(f"--set {setting}: not of the form key=value\n  such as --set recipe.steps=10")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        data = data.setdefault(table, {})
+        if not isinstance(data, dict):
+            raise ScenarioError(f"--set {setting}: {table} is no table")
+    if value == "none" and last in data:
+        del data[last]
+    else:
+        data[last] = value
+
+
+def _report(where: str, problems: list[str]) -> str:
+    head = f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {where}"
+    return "\n".join([head, *(f"  {p}" for p in problems)])
+
+
+def _explain(error: Any, model: type[BaseModel]) -> str:
+    path = [str(p) for p in error["loc"]]
+    shown = ".".join(p for p in path if p not in ("Seat", "str"))
+    if error["type"] == "extra_forbidden":
+        return f"{shown}: unknown key\n      {nearest(path[-1], _fields(model, path[:-1]))}"
+    if error["type"] == "missing":
+        return f"{shown}: missing"
+    text = error["msg"].replace("Input should be", "should be")
+    return f"{shown}: {text}, got {error['input']!r}"
+
+
+def _fields(model: Any, path: list[str]) -> list[str]:
+    """Field names of the table at `path`."""
+    for part in path:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            break
+        field = model.model_fields.get(part)
+        if field is None:
+            continue  # a name inside a table keyed by name
+        model = _table(field.annotation)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _table(annotation: Any) -> Any:
+    """The table model inside an annotation such as `KL | None` or `dict[str, PolicySpec]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if (found := _table(argument)) is not None:
+            return found
+    return None
+
+
+def to_toml(data: dict[str, Any], path: tuple[str, ...] = ()) -> str:
+    """Plain data as TOML: values first, then the tables."""
+    lines = [f"{_key(k)} = {_value(v)}" for k, v in data.items() if not isinstance(v, dict)]
+    if path and (lines or not data):
+        lines.insert(0, f"[{'.'.join(map(_key, path))}]")
+    parts = ["\n".join(lines)] if lines else []
+    parts += [to_toml(v, (*path, k)) for k, v in data.items() if isinstance(v, dict)]
+    return "\n\n".join(p for p in parts if p).rstrip() + ("" if path else "\n")
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)
