@@ -15,6 +15,7 @@ its seed and what was answered, so say it again.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import json
 import random
@@ -303,13 +304,16 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
         the item lies in a bucket of this split. ("ood" takes any bucket: there the environment itself draws from
         another range.) The key is recorded as the episode's instance.
         """
-        rng = self.stream("item", name)
+        drawn = self._of_split(self.stream("item", name), name, draw, key)
+        self._events.append(record.Instance(f"{name}:{key(drawn)}"))
+        return drawn
+
+    def _of_split(self, rng: random.Random, name: str, draw: Any, key: Any) -> Any:
+        """Draw until the item lies in a bucket of this split."""
         for _ in range(10_000):
             drawn = draw(rng)
-            label = f"{name}:{key(drawn)}"
-            bucket = random.Random(label).randrange(10)
+            bucket = random.Random(f"{name}:{key(drawn)}").randrange(10)
             if self.split == "ood" or (bucket >= 8) == (self.split == "test"):
-                self._events.append(record.Instance(label))
                 return drawn
         raise EnvError(f"{self.name()}: no item {name!r} of split {self.split!r} in 10000 draws (seed {self._seed})")
 
@@ -322,16 +326,23 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
         name: str,
         draw: Callable[[random.Random], dict[str, Any]],
         redraw: Callable[[random.Random, str, Any], dict[str, Any]] | None = None,
+        item: Callable[[Any], Any] | None = None,
     ) -> dict[str, Any]:
         """Private facts drawn jointly: `draw(rng) -> {seat: part}`, a part being all that its seat may know of it.
+
+        Where the facts are what the episode is about, `item` gives their key, as in `item`: splits never share one.
 
         The conformance check holds one observer's part and redraws the rest from the conditional law: by rejection,
         or by `redraw(rng, observer, part)` where rejection would take too long.
         """
+        if item:
+            draw = functools.partial(self._of_split, name=name, draw=draw, key=item)
         parts = draw(self.stream("secret", name))
         if self._hold and set(parts) != {self._hold.observer}:
             parts = self._redrawn(self._hold, name, draw, redraw, parts)
         self._events.append(record.Secret(name, dict(parts)))
+        if item:
+            self._events.append(record.Instance(f"{name}:{item(parts)}"))
         return parts
 
     def _redrawn(self, hold: Hold, name: str, draw: Any, redraw: Any, parts: dict[str, Any]) -> dict[str, Any]:
