@@ -1,0 +1,42 @@
+# Every target sets up what it needs in .venv and may be called again at any time.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help demo test lint bench prove system clean
+help:
+	@echo "make demo    train by self-play on this machine, and write runs/demo/report.html (a few minutes)"
+	@echo "make test    lint, types and all fast tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   speed, side by side with the alternatives; results in benchmarks/results"
+	@echo "make prove   the long proofs: learning by seed, kills, replay; results in docs/proofs"
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,monty,dev]"
+	@touch .venv/.ready
+
+system:
+	@sh tools/system.sh
+
+demo: .venv/.ready
+	$(BIN)/python -m palaestra.demo
+
+lint: .venv/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: .venv/.ready system lint
+	$(BIN)/python -m pytest --durations=10
+
+bench: .venv/.ready
+	$(BIN)/python -m benchmarks
+
+prove: .venv/.ready system
+	$(BIN)/python -m proofs
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache
