@@ -22,7 +22,7 @@ _CUT = re.compile(r"<think>.*?(?:</think>|\Z)|```.*?(?:```|\Z)", re.S)
 _THINK = re.compile(r"<think>.*?(?:</think>|\Z)", re.S)
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.S)
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
-_QUOTE = re.compile(r"<quote>(.*?)</quote>", re.S)
+_QUOTE = re.compile(r"<quote>(.*?)(</quote>|\Z)", re.S)  # to the end where never closed: one scan
 MANY_MOVES = 64  # above this, legal actions are listed as patterns
 
 
@@ -45,7 +45,13 @@ def _options(arg: str) -> list[str] | None:
         return None
     if ".." in arg:
         low, _, high = arg.partition("..")
-        return [str(n) for n in range(int(low), int(high) + 1)]
+        try:
+            options = [str(n) for n in range(int(low), int(high) + 1)]
+        except ValueError:
+            options = []
+        if not options:
+            raise EnvError(f"range {arg!r} in a command\n  write it as 0..20, the lower end first")
+        return options
     return arg.lower().split("|")
 
 
@@ -59,6 +65,8 @@ class Grammar:
         self.table: dict[str, list[list[frozenset[str] | None]]] = {}
         moves: list[str] = []
         for command in commands:
+            if not command.strip():
+                raise EnvError(f"command {command!r}: it needs a verb\n  no command at all is free speech")
             verb, *args = command.split()
             options = [_options(a) for a in args]
             if None in options[:-1]:
@@ -85,7 +93,7 @@ class Grammar:
         if not self.commands:
             return Move(None, (), visible.strip(), raw=text)
         for found in reversed(list(_BRACKET.finditer(visible))):
-            verb, _, rest = found[1].strip().partition(" ")
+            verb, rest = (*found[1].split(None, 1), "", "")[:2]
             verb = verb.lower()
             if verb not in self.table:
                 continue
@@ -133,7 +141,7 @@ def blocks(text: str) -> list[str]:
 
 def quotes(text: str) -> list[str]:
     """The contents of `<quote>...</quote>` in a reply, in order, reasoning left out."""
-    return [m[1].strip() for m in _QUOTE.finditer(_THINK.sub(" ", text))]
+    return [m[1].strip() for m in _QUOTE.finditer(_THINK.sub(" ", text)) if m[2]]
 
 
 def clean(value: object, max_chars: int) -> str:

@@ -14,12 +14,15 @@ its seed and what was answered, so say it again.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
 import inspect
 import json
+import math
 import random
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, NamedTuple, Self
 
 from gymnasium.spaces import Dict
@@ -205,6 +208,8 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
     reward_range: ClassVar[tuple[float, float] | None] = None
     """Bounds of a seat's return, forfeits aside."""
     zero_sum: ClassVar[bool] = False
+    skill: ClassVar[str] = ""
+    """The outcome by which players are compared, a number or a mapping from seat; empty: a seat's own return."""
     simultaneous: ClassVar[bool] = False
     """Declared: every living seat acts at every turn; `ParallelView` is allowed."""
     forfeit_reward: ClassVar[float] = -1.0
@@ -221,8 +226,8 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
     _defaults: ClassVar[dict[str, Any]] = {}
     _COMMON: ClassVar[tuple[str, ...]] = ("split", "level", "retries")
     _DECLARED: ClassVar[frozenset[str]] = frozenset(
-        "seats effects players rules levels splits controls reward_range zero_sum simultaneous forfeit_reward "
-        "max_chars max_told_chars env_id split level retries script render".split()
+        "seats effects players rules levels splits controls reward_range zero_sum skill simultaneous "
+        "forfeit_reward max_chars max_told_chars env_id split level retries script render".split()
     )
 
     def __init_subclass__(cls, **kw: Any) -> None:
@@ -232,8 +237,8 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
         if clash:
             raise EnvError(f"{cls.__name__}: {', '.join(sorted(clash))} belong to the base class\n  choose other names")
         own = [c for c in reversed(cls.__mro__) if issubclass(c, ScriptedEnv) and c is not ScriptedEnv]
-        fields = [n for c in own for n in inspect.get_annotations(c) if n not in cls._DECLARED]
-        fields = [n for n in fields if not n.startswith("_")]
+        fields = [n for c in own for n, kind in inspect.get_annotations(c).items() if "ClassVar" not in str(kind)]
+        fields = [n for n in fields if n not in cls._DECLARED and not n.startswith("_")]
         if missing := [n for n in fields if not hasattr(cls, n)]:
             raise EnvError(f"{cls.__name__}: parameter {missing[0]!r} has no default\n  write `{missing[0]}: int = 3`")
         cls._defaults = {n: getattr(cls, n) for n in (*fields, *cls._COMMON)}
@@ -250,7 +255,10 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
             raise EnvError(f"{self.name()}: level = {self.params['level']!r}\n  it has {self.levels}")
         self.__dict__.update(self.params)
         seats = tuple(self.seats)
-        self.seats = seats
+        if not seats or len(set(seats)) < len(seats) or not all(isinstance(s, str) for s in seats):
+            raise EnvError(f"{self.name()}: seats = {seats}\n  it must be one or more distinct names such as player_0")
+        if not isinstance(inspect.getattr_static(type(self), "seats"), property):
+            self.seats = seats
         self.metadata = {"name": self.name(), "render_modes": [], "is_parallelizable": self.simultaneous}
         self.possible_agents = list(seats)
         self.observation_spaces = {s: Dict(text=TextSpace(self.max_told_chars)) for s in seats}
@@ -260,6 +268,7 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
         self._hold: Hold | None = None
         self._seed: int | None = None
         self._script: Script
+        self._asked: dict[str, Ask] = {}
         self._keep = frozenset(self.__dict__) | {"_keep"}
 
     @classmethod
@@ -290,8 +299,12 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
         """A tool call: run off the script when live, recorded, fed from the record on replay."""
         if name not in self.effects:
             raise EnvError(f"{self.name()}: no effect {name!r}\n  {nearest(name, self.effects)}")
+        try:
+            plain = tuple(_plain(list(args)))
+        except (TypeError, ValueError) as error:
+            raise EnvError(f"{self.name()}: effect {name!r}: its arguments are no plain JSON data: {error}") from None
         self._effect_count += 1
-        return Effect(name, args, f"{name}:{self._effect_count}")
+        return Effect(name, plain, f"{name}:{self._effect_count}")
 
     def stream(self, *key: Any) -> random.Random:
         """A random stream of its own, fixed by seed and key and never by parameters: variants stay paired."""
@@ -340,7 +353,9 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
         parts = draw(self.stream("secret", name))
         if self._hold and set(parts) != {self._hold.observer}:
             parts = self._redrawn(self._hold, name, draw, redraw, parts)
-        self._events.append(record.Secret(name, dict(parts)))
+        # The script may use up what it was dealt; the record keeps what was dealt.
+        dealt = {s: p if isinstance(p, str | int | float) else copy.deepcopy(p) for s, p in parts.items()}
+        self._events.append(record.Secret(name, dealt))
         if item:
             self._events.append(record.Instance(f"{name}:{item(parts)}"))
         return parts
@@ -368,9 +383,16 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
 
     def _tell(self, kind: type[record.Told] | type[record.Revealed], text: str, to: Any) -> None:
         seats = self.living if to is None else (to,) if isinstance(to, str) else tuple(to)
+        if not isinstance(text, str):
+            raise EnvError(f"{self.name()}: told {text!r}, which is no text (seed {self._seed})")
         for seat in seats:
             if seat not in self._inbox:
                 raise EnvError(f"{self.name()}: told {seat!r}, which is no seat\n  {nearest(seat, self._inbox)}")
+            if seat in self._out:
+                raise EnvError(
+                    f"{self.name()}: {seat} was eliminated and can no longer be told\n"
+                    "  tell it before, or do not eliminate it and ask it no more"
+                )
             self._inbox[seat].append(text)
         self._events.append(kind(seats, text))
 
@@ -384,6 +406,8 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
                     f"{self.name()}: {seat} was eliminated and can no longer be paid\n"
                     "  a seat that may still be paid is not eliminated, only no longer asked"
                 )
+            if not math.isfinite(amount):
+                raise EnvError(f"{self.name()}: {seat} is paid {amount} (seed {self._seed})\n  rewards are finite")
             self._paid[seat] = self._paid.get(seat, 0.0) + float(amount)
             self._events.append(record.Paid(seat, float(amount)))
 
@@ -398,8 +422,11 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
     def eliminate(self, *seats: str) -> None:
         """The seats leave for good: no more turns, tellings or pay."""
         for seat in seats:
-            self._out[seat] = True
-            self._events.append(record.Out(seat))
+            if seat not in self._inbox:
+                raise EnvError(f"{self.name()}: eliminated {seat!r}, which is no seat\n  {nearest(seat, self._inbox)}")
+            if seat not in self._out:
+                self._out[seat] = True
+                self._events.append(record.Out(seat))
 
     @property
     def living(self) -> tuple[str, ...]:
@@ -413,6 +440,7 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
             self._script.close()  # its `finally` must not speak into the new episode
         for name in self.__dict__.keys() - self._keep:  # whatever a script left on self
             del self.__dict__[name]
+        self.__dict__.update(self.params)  # and whatever it did to a parameter
         self._seed = int(seed)
         self._events: list[Event] = []
         self._paid: dict[str, float] = {}
@@ -423,17 +451,23 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
         self._failed: Exception | None = None
         self.over = False
         self._inbox: dict[str, list[str]] = {s: [] for s in self.seats}
-        self._script = self.script(self.stream("public"))
+        script = self.script(self.stream("public"))
+        if not inspect.isgenerator(script):
+            self._fail(f"{self.name()}: script() is no generator\n  it must `yield` the seats that are to act")
+        self._script = script
         self._advance(None)
 
     @property
     def waiting(self) -> dict[str, Request]:
         """Who must answer now: {seat or effect key: Request}. Empty exactly when the episode is over."""
-        if self._seed is None:
-            raise EnvError(f"{self.name()}: no episode yet\n  call start(seed) or reset(seed=...) first")
+        self._running()
         if self._failed:
             raise EnvError(f"{self.name()}: the script has failed (seed {self._seed}): {self._failed!r}")
         return {key: Request(self, key, ask) for key, ask in self._asked.items() if key not in self._answers}
+
+    def _running(self) -> None:
+        if self._seed is None:
+            raise EnvError(f"{self.name()}: no episode yet\n  call start(seed) or reset(seed=...) first")
 
     def submit(self, answers: Mapping[str, Any]) -> None:
         """Answers to some or all of `waiting`; the script goes on when the last is in. Any text is legal.
@@ -452,16 +486,19 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
                 self._drafts[key].append(record.Probe(key, ask.question, answer))
             else:
                 assert isinstance(ask, Effect)
-                result = _plain(value)  # live and replayed results have the same shapes
-                self._answers[key] = result
-                self._drafts[key].append(record.Effect(key, _plain(list(ask.args)), result))
+                try:
+                    result = _plain(value)  # live and replayed results have the same shapes
+                except (TypeError, ValueError) as error:
+                    result = {"error": f"the result is no plain JSON data: {error}"}
+                self._answers[key] = copy.deepcopy(result)  # the script may change its own, not the record's
+                self._drafts[key].append(record.Effect(key, list(ask.args), result))
         if self._asked and len(self._answers) == len(self._asked):
             self._complete()
 
     def settle(self) -> None:
         """Serve what a plain PettingZoo or Gymnasium caller cannot: run effects in place, leave probes unanswered."""
         while rest := {k: a for k, a in self._asked.items() if type(a) is not Turn and k not in self._answers}:
-            self.submit({k: Request(self, k, a).run() if type(a) is Effect else None for k, a in rest.items()})
+            self.submit({k: _now(Request(self, k, a).run()) if type(a) is Effect else None for k, a in rest.items()})
 
     def run_effect(self, request: Request) -> Any:
         """The result of an effect's function; a coroutine where the function is one. Errors become results."""
@@ -469,22 +506,24 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
         assert isinstance(ask, Effect)
         function = self.effects[ask.name]
         try:
-            if getattr(function, "wants_history", False):
-                return function(*ask.args, history=request.history)
-            return function(*ask.args)
+            more = {"history": request.history} if getattr(function, "wants_history", False) else {}
+            result = function(*copy.deepcopy(ask.args), **more)
         except EnvError:
             raise
         except Exception as error:  # a tool that breaks is something that happened in the world
             return {"error": f"{type(error).__name__}: {error}"}
+        return _awaited(result) if inspect.isawaitable(result) else result
 
     @property
     def events(self) -> list[Event]:
         """Everything that has happened, unfinished simultaneous turns included."""
+        self._running()
         return self._events + [e for d in self._drafts.values() for e in d]
 
     @property
     def facts(self) -> dict[str, Any]:
         """Every secret (by name: its parts) and note so far."""
+        self._running()
         out: dict[str, Any] = {}
         for e in self._events:
             if isinstance(e, record.Secret):
@@ -496,11 +535,13 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
     @property
     def transcript(self) -> Transcript:
         """The record of the episode so far; `replay` makes the environment from it again."""
+        self._running()
         assert self._seed is not None
         return Transcript(self.name(), dict(self.params), self._seed, self.events)
 
     def view(self, seat: str) -> list[tuple[str, str]]:
         """All that a seat has been told and has said, its own unfinished turn included, other seats' not."""
+        self._running()
         return record.view(self._events + self._drafts.get(seat, []), seat)
 
     @classmethod
@@ -575,7 +616,7 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
 
     def _advance(self, value: Any) -> None:
         """Send answers into the script, up to the next thing that somebody outside must answer."""
-        self._asked: dict[str, Ask] = {}
+        self._asked = {}
         self._answers: dict[str, Any] = {}
         self._tries: dict[str, int] = {}
         self._forfeits: set[str] = set()
@@ -591,10 +632,12 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
             if self._effect_count != self._effects_asked:
                 self._fail(f"{self.name()}: the script made an effect that it did not yield (seed {self._seed})")
         except Forfeit as forfeit:  # the script has no rule of its own for it
+            if forfeit is not value:  # it raised this one itself
+                self._events += [record.Forfeited(seat) for seat in forfeit.seats]
             self.reward(dict.fromkeys(forfeit.seats, self.forfeit_reward))
             self.over = True
         except Exception as error:
-            self._failed = error
+            self._asked, self._failed = {}, error
             raise
 
     def _fail(self, message: str) -> None:
@@ -728,8 +771,28 @@ def lines(events: Iterable[Event]) -> Iterator[str]:
 
 
 def _plain(data: Any) -> Any:
-    """JSON's own view of the data, so that what is live equals what is read back."""
-    return json.loads(json.dumps(data))
+    """JSON's own view of the data, so that what is live equals what is read back.
+
+    Raises:
+        TypeError, ValueError: the data is no JSON (NaN and infinities are none).
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    return json.loads(text if text.isascii() else text.encode("utf-8", "replace"))
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    try:
+        return await result
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _now(result: Any) -> Any:
+    """The result of an effect, waited for in a thread of its own where it is a coroutine (a loop may run here)."""
+    if not inspect.iscoroutine(result):
+        return result
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, result).result()
 
 
 def _rebuild(cls: Any, params: Any, transcript: Any, aec: Any, seeds: Any, hold: Any) -> Any:
