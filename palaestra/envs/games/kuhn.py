@@ -42,12 +42,13 @@ def _greedy(request: Request) -> str:
 
 
 def _oracle(request: Request) -> str:
-    """Knows both cards: bets and calls exactly when it wins."""
+    """Knows both cards: calls exactly when it wins; bets when it wins, and bluffs a queen with the jack."""
     deal: dict[str, Any] = request.facts["cards"]
-    mine = CARDS.index(deal[request.seat])
-    wins = mine > max(CARDS.index(c) for s, c in deal.items() if s != request.seat)
+    mine = deal[request.seat]
+    (other,) = (card for seat, card in deal.items() if seat != request.seat)
+    wins = CARDS.index(mine) > CARDS.index(other)
     if "[bet]" in request.legal_actions:
-        return "[bet]" if wins else "[check]"
+        return "[bet]" if wins or other == "Q" else "[check]"
     return "[call]" if wins else "[fold]"
 
 
@@ -73,7 +74,8 @@ class Kuhn(ScriptedEnv):
 
         def act(seat: str, other: str, *moves: str) -> Script:
             move = yield self.turn(seat, *moves, default=moves[0] if "check" in moves else "fold")
-            talk = f' and says: "{move.speech}"' if self.level and move.speech else ""
+            speech = " ".join(move.speech.split())  # on one line: it cannot pose as a message of its own
+            talk = f' and says: "{speech}"' if self.level and speech else ""
             self.tell(f"Your opponent chose {move.verb}{talk}.", to=other)
             return move.verb
 
