@@ -15,6 +15,7 @@ from typing import Literal
 from palaestra.agents.engines import Completion, Engine, Sampling
 from palaestra.agents.episode import Choice, Origin, PolicyRef, Span, Trajectory
 from palaestra.agents.render import Message, Renderer, without_reasoning
+from palaestra.envs import transcript
 from palaestra.envs.script import Player, Request
 
 YOUR_TURN = "It is your turn."
@@ -104,7 +105,7 @@ class LanguageSitter:
     key: str
     messages: list[Message] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
-    stopped: bool = False
+    reply: list[int] = field(default_factory=list)
     _done: list[Trajectory] = field(default_factory=list)
     _open: Trajectory | None = None
 
@@ -126,7 +127,7 @@ class LanguageSitter:
         policy, turn = self.policy, request.turn
         new: list[Message] = [{"role": "user", "content": policy.content(request)}]
         if self.ids and policy.history == "keep":
-            bridge = policy.renderer.bridge(self.stopped, new)
+            bridge = policy.renderer.bridge(self.reply, new)
             if bridge is not None:
                 self.messages += new
                 self._append("forced", bridge[0], turn)
@@ -150,7 +151,7 @@ class LanguageSitter:
         done: Completion = await policy.engine.generate(self.ids, policy.sampling, policy.ref, seed)
         self._append("sampled", done.ids, turn, done.logprobs)
         text = policy.renderer.decode(done.ids)
-        self._said(text, done.stop, stopped=done.stop == "stop")
+        self._said(text, done.stop, done.ids)
         return text
 
     async def _choose(self, request: Request) -> str:
@@ -166,7 +167,7 @@ class LanguageSitter:
             mass += math.exp(logprobs[chosen])
         self._trajectory.choices.append(Choice(turn, len(self.ids), candidates, chosen, logprobs))
         self._append("sampled", candidates[chosen], turn, scored[chosen])
-        self._said(texts[chosen], "choice", stopped=False)
+        self._said(texts[chosen], "choice", candidates[chosen])
         return texts[chosen]
 
     def _repeat(self, text: str, turn: int) -> str:
@@ -174,19 +175,19 @@ class LanguageSitter:
         renderer = self.policy.renderer
         ids = renderer.encode(text) + ([renderer.end_id] if self.policy.act == "text" else [])
         self._append("sampled", ids, turn, [0.0] * len(ids))
-        self._said(text, "stop", stopped=self.policy.act == "text")
+        self._said(text, "stop", ids)
         return text
 
     async def _aside(self, request: Request) -> str:
         """A side branch: the seat's tokens so far, the question, a reply; none of it stays."""
         policy = self.policy
         question: list[Message] = [{"role": "user", "content": request.text}]
-        bridge = policy.renderer.bridge(self.stopped, question) if self.ids else None
+        bridge = policy.renderer.bridge(self.reply, question) if self.ids else None
         if bridge is not None:
             prefix = self.ids + bridge[0] + bridge[1]
         else:
             prefix = policy.renderer.start([*self.messages, *question])
-        asked = sum(1 for e in request.env.events if type(e).__name__ == "Probe" and e.seat == self.seat)
+        asked = sum(isinstance(e, transcript.Probe) and e.seat == self.seat for e in request.env.events)
         seed = draw_seed(self.key, self.seat, "probe", asked)
         done: Completion = await policy.engine.generate(prefix, policy.sampling, policy.ref, seed)
         return policy.renderer.decode(done.ids)
@@ -196,9 +197,9 @@ class LanguageSitter:
         assert self._open is not None
         return self._open
 
-    def _said(self, text: str, stop: str, *, stopped: bool) -> None:
+    def _said(self, text: str, stop: str, ids: list[int]) -> None:
         self._trajectory.stops.append(stop)
-        self.stopped = stopped
+        self.reply = ids
         kept = without_reasoning(text) if self.policy.history == "drop" else text
         self.messages.append({"role": "assistant", "content": kept})
 

@@ -67,6 +67,8 @@ class Recipe(Table):
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     epochs: Positive = 1
+    minibatches: Positive = 1
+    """Optimizer steps an epoch; above 1 the rows are dealt to them in a random order (torch's global generator)."""
     kl: KL | None = None
     entropy: Schedule = Schedule()
     tokens_per_micro_batch: Positive = 16_384

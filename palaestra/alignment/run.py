@@ -145,8 +145,8 @@ class RunDir:
         for old in self.checkpoints()[:-keep]:
             shutil.rmtree(folder / f"step-{old:06d}")
 
-    def restore(self, step: int | None = None) -> tuple[int, dict[str, Any], dict[str, Any]]:
-        """(step, state, tensors) of a checkpoint, by default the last; everything written later is forgotten.
+    def peek(self, step: int | None = None) -> tuple[int, dict[str, Any], dict[str, Any]]:
+        """(step, state, tensors) of a checkpoint, by default the last; nothing is changed.
 
         Raises:
             CheckpointError: there is none.
@@ -157,7 +157,11 @@ class RunDir:
         step = steps[-1] if step is None else step
         folder = self.path / "checkpoints" / f"step-{step:06d}"
         state = json.loads((folder / "state.json").read_text())
-        tensors = torch.load(folder / "state.pt", weights_only=True)
+        return step, state, torch.load(folder / "state.pt", weights_only=True)
+
+    def restore(self) -> tuple[int, dict[str, Any], dict[str, Any]]:
+        """(step, state, tensors) of the last checkpoint; whatever was written later is forgotten."""
+        step, state, tensors = self.peek()
         for name in ("metrics.jsonl", "alerts.jsonl"):
             kept = [line for line in _lines(self.path / name) if line["step"] <= step]
             if (self.path / name).exists():
@@ -166,6 +170,9 @@ class RunDir:
             for shard in (self.path / name).glob("step-*.jsonl"):
                 if int(STEP.match(shard.name)[1]) > step:  # type: ignore[index]
                     shard.unlink()
+        for ref in self.versions():
+            if ref.version > step:
+                self.version_path(ref).unlink()
         return step, state, tensors
 
     # -- versions of policies

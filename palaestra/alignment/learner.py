@@ -1,0 +1,785 @@
+"""The learner: from rows to gradients to weights.
+
+Whatever the rows, one step is the same: all their tokens go into tries of distinct prefixes, so that equal
+trajectories, equal prefixes and the candidates of a choice are computed once; a micro-batch of tries is one forward
+of the transformer; only the hidden states from which something is predicted go through the language-model head, in
+chunks whose logits are recomputed in the backward pass. From the logits on everything is float32.
+
+Packing lays a whole trie into one row, with a 4-D mask that lets a token see its ancestors only, and positions that
+count along the branch. Without packing each leaf of the trie is a right-padded row of its own. Both give the same
+numbers, which is asserted on the real module when a learner is made.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+from torch.utils.checkpoint import checkpoint
+
+from palaestra.alignment.objectives import TERMS, Objective, Units, make_objective
+from palaestra.alignment.objectives.regularizers import entropy, kl_exact, kl_k1, kl_k3
+from palaestra.alignment.rows import ChoiceRow, Row, TokenRow, UnitCounts, ValueRow, count_units, merge
+from palaestra.errors import CheckpointError, ScenarioError, UnknownNameError, nearest
+
+MASKED = -1e30  # log-probability of a candidate that is not there: finite, so that 0 · log 0 stays 0
+PACKED_ROW_TOKENS = 1024  # a packed row is at most this long (or its longest member): dense masks cost length²
+
+
+class Schedule(NamedTuple):
+    """Learning rate by step: linear warm-up, then linear decay from the first step to `floor` at `total_steps`."""
+
+    lr: float
+    warmup_steps: int = 0
+    total_steps: int | None = None
+    """None: no decay."""
+    floor: float = 0.0
+    """Smallest factor."""
+
+    def at(self, step: int) -> float:
+        """The rate of optimizer step `step`, counted from 0; the last step's is lr / total_steps, not 0."""
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        decay = max(self.floor, 1.0 - step / self.total_steps) if self.total_steps else 1.0
+        return self.lr * warm * decay
+
+
+class ValueHead(nn.Module):
+    """A linear map from the last hidden state to one number; starts at 0.
+
+    With `detach` its loss does not reach the transformer.
+    """
+
+    def __init__(self, hidden_size: int, *, detach: bool = False) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, 1)
+        self.detach = detach
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (...), float32."""
+        hidden = hidden.detach() if self.detach else hidden
+        values: Tensor = self.linear(hidden.float()).squeeze(-1)
+        return values
+
+
+class Scores(NamedTuple):
+    """What a module says of one row, without gradient.
+
+    `logprobs` has one entry a trained token (or one for a drawn action), `legal` the log-softmax over a choice's
+    candidates, `values` one entry a position of a `ValueRow`. All float32 on the CPU.
+    """
+
+    logprobs: Tensor
+    legal: Tensor | None = None
+    values: Tensor | None = None
+
+
+Reference = nn.Module | Callable[[Sequence[Row]], Sequence[Scores]] | Sequence[Scores]
+
+
+class Trie:
+    """Distinct prefixes of token sequences. A node is a token in its context; parents come before children."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.parents: list[int] = []
+        self.depths: list[int] = []
+        self._children: dict[tuple[int, int], int] = {}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def missing(self, ids: Sequence[int]) -> int:
+        """How many nodes `ids` would add."""
+        node = -1
+        for depth, token in enumerate(ids):
+            child = self._children.get((node, token))
+            if child is None:
+                return len(ids) - depth
+            node = child
+        return 0
+
+    def add(self, ids: Sequence[int], start: int = -1) -> list[int]:
+        """The nodes along `ids`, from the root or from node `start`."""
+        path: list[int] = []
+        node = start
+        for token in ids:
+            child = self._children.get((node, token))
+            if child is None:
+                child = self._children[node, token] = len(self.tokens)
+                self.tokens.append(token)
+                self.parents.append(node)
+                self.depths.append(self.depths[node] + 1 if node >= 0 else 0)
+            path.append(child)
+            node = child
+        return path
+
+    def leaves(self) -> list[int]:
+        """Nodes without children, in order."""
+        inner = set(self.parents)
+        return [n for n in range(len(self.tokens)) if n not in inner]
+
+    def path(self, node: int) -> list[int]:
+        """The nodes from the root to `node`."""
+        out: list[int] = []
+        while node >= 0:
+            out.append(node)
+            node = self.parents[node]
+        return out[::-1]
+
+    def visible(self, length: int) -> np.ndarray:
+        """bool (length, length): row i is True at i and its ancestors. Padding sees itself only."""
+        mask = np.zeros((length, length), np.bool_)
+        for node, parent in enumerate(self.parents):
+            if parent >= 0:
+                mask[node] = mask[parent]
+            mask[node, node] = True
+        pad = np.arange(len(self.parents), length)
+        mask[pad, pad] = True
+        return mask
+
+
+def _needed(row: Row) -> tuple[tuple[int, ...], int]:
+    """The tokens that a row's predictions follow, shared by all of them, and how many more its candidates add."""
+    if isinstance(row, ChoiceRow):
+        return row.prefix, sum(len(c) - 1 for c in row.candidates)
+    if isinstance(row, ValueRow):
+        return row.ids[: max(row.positions, default=-1) + 1], 0
+    return row.ids[: max((i for i, m in enumerate(row.mask) if m), default=0)], 0
+
+
+class MicroBatch(NamedTuple):
+    """Rows (by index) and the tries in which their tokens lie."""
+
+    rows: list[int]
+    tries: list[Trie]
+    where: list[int]
+    """For each row, which trie."""
+
+
+def plan(rows: Sequence[Row], *, tokens_per_micro_batch: int, packing: bool) -> list[MicroBatch]:
+    """Micro-batches within the token budget (a single larger row gets one of its own), in a fixed order.
+
+    Packed rows come in lexicographic order, so that neighbors share prefixes; padded ones by length.
+    """
+    keys = [_needed(row) for row in rows]
+    if packing:
+        order = sorted(range(len(rows)), key=lambda i: keys[i][0])
+    else:
+        order = sorted(range(len(rows)), key=lambda i: (len(keys[i][0]) + keys[i][1], keys[i][0]))
+    cap = min(tokens_per_micro_batch, PACKED_ROW_TOKENS) if packing else tokens_per_micro_batch
+    filled: list[tuple[Trie, list[int]]] = []
+    padded = 0  # rows of the rectangle, not counting what sharing will save
+    for i in order:
+        row, (ids, more) = rows[i], keys[i]
+        branches = len(row.candidates) if isinstance(row, ChoiceRow) and more else 1
+        if not filled:
+            full = True
+        elif packing:
+            full = len(filled[-1][0]) + filled[-1][0].missing(ids) + more > cap
+        else:
+            full = (padded + branches) * (len(ids) + more) > cap
+        if full:
+            filled.append((Trie(), []))
+            padded = 0
+        trie, members = filled[-1]
+        path = trie.add(ids)
+        if isinstance(row, ChoiceRow):
+            for candidate in row.candidates:
+                trie.add(candidate[:-1], start=path[-1])
+        members.append(i)
+        padded += branches
+    return list(_grouped(filled, tokens_per_micro_batch if packing else 0))
+
+
+def _grouped(filled: list[tuple[Trie, list[int]]], budget: int) -> Iterator[MicroBatch]:
+    """Several tries a micro-batch, as long as the padded rectangle stays in the budget."""
+    rows: list[int] = []
+    tries: list[Trie] = []
+    where: list[int] = []
+    for trie, members in filled:
+        longest = max(len(t) for t in (*tries, trie))
+        if tries and longest * (len(tries) + 1) > budget:
+            yield MicroBatch(rows, tries, where)
+            rows, tries, where = [], [], []
+        where = where + [len(tries)] * len(members)
+        rows, tries = rows + members, [*tries, trie]
+    if rows:
+        yield MicroBatch(rows, tries, where)
+
+
+class Layout(NamedTuple):
+    """One forward pass as numpy arrays, and where in it every prediction is."""
+
+    ids_BT: np.ndarray
+    positions_BT: np.ndarray
+    visible_BTT: np.ndarray | None
+    """None: causal."""
+    heads_C: np.ndarray
+    """Flat (row · T + column) indices of the hidden states that go through the head."""
+    head_Q: np.ndarray
+    """For each query, which of them."""
+    target_Q: np.ndarray
+    """For each query, the token asked for."""
+    tokens_N: np.ndarray
+    """For each trained token, its query."""
+    choices_MKJ: np.ndarray
+    """For each candidate of each choice, the queries of its tokens; -1 is padding."""
+    values_U: np.ndarray
+    """Flat indices of the hidden states that values are read from."""
+
+
+def layout(rows: Sequence[Row], batch: MicroBatch, *, packing: bool) -> Layout:
+    """Where everything lies. Rows keep the order of `batch.rows`, apart by kind."""
+    flat_of, ids, positions, visible = _place(batch.tries, packing)
+    flats: list[int] = []
+    targets: list[int] = []
+    choices: list[list[list[int]]] = []
+    tokens = 0
+    values: list[int] = []
+    for kind in (TokenRow, ChoiceRow, ValueRow):
+        for i, where in zip(batch.rows, batch.where, strict=True):
+            row, trie, flat = rows[i], batch.tries[where], flat_of[where]
+            if type(row) is not kind:
+                continue
+            path = trie.add(_needed(row)[0])
+            if isinstance(row, TokenRow):
+                trained = [t for t, m in enumerate(row.mask) if m]
+                flats += [flat[path[t - 1]] for t in trained]
+                targets += [row.ids[t] for t in trained]
+                tokens += len(trained)
+            elif isinstance(row, ChoiceRow):
+                asked: list[list[int]] = []
+                for candidate in row.candidates:
+                    nodes = [path[-1], *trie.add(candidate[:-1], start=path[-1])]
+                    asked.append(list(range(len(flats), len(flats) + len(nodes))))
+                    flats += [flat[n] for n in nodes]
+                    targets += candidate
+                choices.append(asked)
+            else:
+                values += [flat[path[p]] for p in row.positions]
+    stride = max(targets, default=0) + 1
+    keys, query = np.unique(np.asarray(flats, np.int64) * stride + np.asarray(targets, np.int64), return_inverse=True)
+    heads, head = np.unique(keys // stride, return_inverse=True)
+    most = max((len(c) for asked in choices for c in asked), default=1)
+    padded = np.full((len(choices), max((len(a) for a in choices), default=1), most), -1, np.int64)
+    for m, asked in enumerate(choices):
+        for k, raw in enumerate(asked):
+            padded[m, k, : len(raw)] = query[raw]
+    read = np.asarray(values, np.int64)
+    return Layout(ids, positions, visible, heads, head, keys % stride, query[:tokens], padded, read)
+
+
+def _place(tries: list[Trie], packing: bool) -> tuple[list[list[int]], np.ndarray, np.ndarray, np.ndarray | None]:
+    """Flat index of every node of every trie; ids, positions and visibility of the rectangle. Padding is token 0."""
+    if packing:
+        length = max(map(len, tries))
+        ids, positions = np.zeros((2, len(tries), length), np.int64)
+        for b, trie in enumerate(tries):
+            ids[b, : len(trie)], positions[b, : len(trie)] = trie.tokens, trie.depths
+        flat = [[b * length + n for n in range(len(trie))] for b, trie in enumerate(tries)]
+        return flat, ids, positions, np.stack([trie.visible(length) for trie in tries])
+    (trie,) = tries
+    leaves = trie.leaves()
+    length = max((trie.depths[leaf] + 1 for leaf in leaves), default=1)
+    ids = np.zeros((max(len(leaves), 1), length), np.int64)
+    place = [-1] * len(trie)
+    for b, leaf in enumerate(leaves):
+        path = trie.path(leaf)
+        ids[b, : len(path)] = [trie.tokens[n] for n in path]
+        for depth, node in enumerate(path):
+            if place[node] < 0:  # a shared prefix is read off where it comes first
+                place[node] = b * length + depth
+    return [place], ids, np.broadcast_to(np.arange(length), ids.shape), None
+
+
+def causal_lm(module: nn.Module) -> Any:
+    """The transformers model itself, without a peft wrapper (its LoRA layers stay in place)."""
+    peft = sys.modules.get("peft")  # not imported: then the module cannot be one of peft's
+    return module.get_base_model() if peft and isinstance(module, peft.PeftModel) else module
+
+
+def _packable(config: Any) -> str | None:
+    """The attention implementation if a 4-D mask works with it, else None."""
+    kinds = getattr(config, "layer_types", None)
+    windowed = any(k != "full_attention" for k in kinds) if kinds else bool(getattr(config, "sliding_window", None))
+    attention: str = config._attn_implementation
+    return attention if attention in ("sdpa", "eager") and not windowed else None
+
+
+def _logits(lm: Any, hidden: Tensor) -> Tensor:
+    """The head's logits in float32, with the three scalings that transformers applies outside of the head."""
+    config = lm.config.get_text_config()
+    logits: Tensor = lm.get_output_embeddings()(hidden).float()
+    if scale := getattr(config, "logit_scale", None):
+        logits = logits * scale
+    if scaling := getattr(config, "logits_scaling", None):
+        logits = logits / scaling
+    if cap := getattr(config, "final_logit_softcapping", None):
+        logits = cap * torch.tanh(logits / cap)
+    return logits
+
+
+class Output(NamedTuple):
+    """What one forward predicts."""
+
+    tokens_N: Tensor
+    """log-probability of each trained token."""
+    legal_MK: Tensor
+    """log-softmax over the candidates of each choice."""
+    legal_mask_MK: Tensor
+    values_U: Tensor
+
+
+class Learner:
+    """Gradients and steps for the trainable parameters of one policy.
+
+    The module's mode is left alone: leave it in eval mode, or without dropout, so that the ratio to the behavior
+    policy is 1 at the first epoch.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        parameters: Mapping[str, Parameter],
+        *,
+        schedule: Schedule | float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.0,
+        clip_norm: float = 1.0,
+        tokens_per_micro_batch: int = 16_384,
+        packing: bool = True,
+        head_chunk: int = 512,
+        autocast: torch.dtype | None = None,
+        value_head: ValueHead | None = None,
+        activate: Callable[[], object] | None = None,
+        check: bool = True,
+    ) -> None:
+        """A learner.
+
+        Args:
+            module: a Hugging Face causal language model, or a peft model around one.
+            parameters: what is trained, by name; everything else stays as it is.
+            schedule: the step size, or a `Schedule`.
+            clip_norm: the gradient's largest norm; 0: not clipped.
+            tokens_per_micro_batch: most token positions of one forward pass, padding included.
+            packing: tries in one row instead of padded rows.
+            head_chunk: positions that go through the head at once.
+            autocast: dtype of the transformer's matrix products; None: as the weights are.
+            value_head: trained along with the parameters.
+            activate: called before each forward of `module`, for example to make an adapter the active one.
+            check: compare packed, padded and the module's own logits on a few tokens, now.
+        Raises:
+            ScenarioError: packing does not give the module's own log-probabilities.
+        """
+        self.module, self.value_head = module, value_head
+        self.parameters = dict(parameters)
+        if value_head is not None:
+            self.parameters |= {f"value_head.{n}": p for n, p in value_head.named_parameters()}
+        self.schedule = schedule if isinstance(schedule, Schedule) else Schedule(schedule)
+        self.clip_norm, self.tokens_per_micro_batch = clip_norm, tokens_per_micro_batch
+        self.packing, self.head_chunk = packing, head_chunk
+        self.autocast, self.activate = autocast, activate or (lambda: None)
+        self.step = 0
+        self.skipped = 0
+        """Steps that were not taken because the gradient was not finite."""
+        self.optimizer = torch.optim.AdamW(
+            list(self.parameters.values()), lr=self.schedule.lr, betas=betas, weight_decay=weight_decay
+        )
+        if check:
+            self.check()
+
+    # -- gradients and steps -------------------------------------------------------------------------------------
+    def forward_backward(
+        self,
+        rows: Sequence[Row],
+        objective: Objective | str,
+        *,
+        reference: Reference | None = None,
+        coefficients: Mapping[str, float] | None = None,
+        units: UnitCounts | None = None,
+    ) -> dict[str, float]:
+        """Add the gradient of the loss of these rows, and return its metrics.
+
+        loss = objective / trained units + Σ coefficient · term / units of that term
+
+        Args:
+            rows: of one policy.
+            objective: an `Objective` or the name of one.
+            reference: for KL: a module, scores by row, or a function from rows to scores.
+            coefficients: of `TERMS` by name ("kl_exact", "kl_k2", "entropy"), and "value" (default 0.5) for the
+                squared error (V − target)² / 2 of `ValueRow`s.
+            units: divisors of the whole step, where it takes several calls; None: these rows are all.
+        Returns:
+            means over these rows: loss, nll, entropy, kl_exact, kl_k1, kl_k3 (with a reference), the objective's own,
+            and mismatch_std, mismatch_outside (share outside ±10 %), mismatch_k3, mismatch_max of the log-ratio
+            learner / behavior, which is the engine's mismatch as long as both have the same weights.
+        Raises:
+            ScenarioError: rows of several policies, or a KL term without a reference.
+            UnknownNameError: no such objective or coefficient.
+        """
+        goal = make_objective(objective) if isinstance(objective, str) else objective
+        weights = dict(coefficients or {})
+        _validate(rows, weights, reference)
+        value_weight = weights.pop("value", 0.5)
+        whole = list(rows) if isinstance(reference, Sequence) else merge(rows)
+        mine = count_units(whole, goal.reduction)
+        divisors = units or mine
+        scores = self._reference(reference, whole)
+        self.activate()
+        tally = Tally()
+        for batch in plan(whole, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing):
+            out, size = self._forward(self.module, whole, batch)
+            data, known_N = self._units(whole, batch, out, scores, goal.reduction)
+            loss = goal.loss(data) / max(divisors.trained, 1.0)
+            for name, weight in weights.items():
+                if weight:
+                    over: float = getattr(divisors, TERMS[name].over)
+                    loss = loss + weight * TERMS[name].loss(data) / max(over, 1.0)
+            if out.values_U.numel():
+                error = self._value_loss(whole, batch, out.values_U)
+                loss = loss + value_weight * error / max(divisors.value, 1.0)
+                tally.add("value_loss", error.detach(), mine.value)
+            torch.autograd.backward(loss, inputs=list(self.parameters.values()))
+            tally.add("loss", loss.detach(), None)
+            tally.units(data, known_N, out)
+            for name, (part, of) in (goal.stats(data) if goal.stats else {}).items():
+                tally.add(name, part, of)
+            tally.add("tokens_forward", torch.tensor(float(size)), None)
+        return {**tally.means(), "units_trained": mine.trained, "units_legal": mine.legal, "rows": float(len(whole))}
+
+    def optim_step(self) -> dict[str, float]:
+        """Clip, step, clear the gradients, advance the schedule. A gradient that is not finite is dropped and counted.
+
+        Returns:
+            grad_norm before clipping, lr, skipped (how many steps were dropped so far).
+        """
+        lr = self.schedule.at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm or math.inf)
+        if bool(torch.isfinite(norm)):
+            self.optimizer.step()
+        else:
+            self.skipped += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return {"grad_norm": float(norm), "lr": lr, "skipped": float(self.skipped)}
+
+    def logprobs(self, module: nn.Module, rows: Sequence[Row]) -> list[Scores]:
+        """What `module` says of each row, without gradient, through the same code as training."""
+        out: list[Scores] = [Scores(torch.empty(0))] * len(rows)
+        with torch.no_grad():
+            for batch in plan(rows, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing):
+                result, _ = self._forward(module, rows, batch)
+                tokens, legal, values = result.tokens_N.cpu(), result.legal_MK.cpu(), result.values_U.cpu()
+                n = m = u = 0
+                for i in batch.rows:
+                    row = rows[i]
+                    if isinstance(row, TokenRow):
+                        out[i] = Scores(tokens[n : n + row.trained])
+                        n += row.trained
+                    elif isinstance(row, ChoiceRow):
+                        own = legal[m, : len(row.candidates)]
+                        out[i] = Scores(own[row.chosen : row.chosen + 1] if row.trained else own[:0], own)
+                        m += 1
+                    else:
+                        out[i] = Scores(tokens[:0], values=values[u : u + len(row.positions)])
+                        u += len(row.positions)
+        return out
+
+    def values(self, rows: Sequence[ValueRow]) -> list[list[float]]:
+        """What the value head predicts at the positions of each row, for `credit.gae`."""
+        self.activate()
+        return [s.values.tolist() for s in self.logprobs(self.module, rows) if s.values is not None]
+
+    # -- state ---------------------------------------------------------------------------------------------------
+    def snapshot(self) -> dict[str, Tensor]:
+        """CPU copies of the trained parameters."""
+        return {name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()}
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Put a snapshot back into the parameters.
+
+        Raises:
+            CheckpointError: other names.
+        """
+        self._same(weights, "snapshot")
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(weights[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on except the module's weights: optimizer, step, value head."""
+        return {
+            "step": self.step,
+            "skipped": self.skipped,
+            "names": list(self.parameters),
+            "optimizer": self.optimizer.state_dict(),
+            "value_head": None if self.value_head is None else self.value_head.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a saved state.
+
+        Raises:
+            CheckpointError: it belongs to other parameters.
+        """
+        self._same(dict.fromkeys(state["names"]), "optimizer state")
+        self.step, self.skipped = state["step"], state["skipped"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.value_head is not None:
+            self.value_head.load_state_dict(state["value_head"])
+
+    def _same(self, names: Mapping[str, object], what: str) -> None:
+        if list(names) != list(self.parameters):
+            odd = sorted(names.keys() ^ self.parameters.keys())
+            raise CheckpointError(f"{what}: not of these parameters ({', '.join(odd[:3]) or 'another order'})")
+
+    # -- the forward pass ----------------------------------------------------------------------------------------
+    def _forward(self, module: nn.Module, rows: Sequence[Row], batch: MicroBatch) -> tuple[Output, int]:
+        """The predictions of a micro-batch, and how many token positions were computed."""
+        where = layout(rows, batch, packing=self.packing)
+        lm = causal_lm(module)
+        device = next(lm.parameters()).device
+
+        def put(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+        with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+            hidden_BTD = lm.base_model(
+                input_ids=put(where.ids_BT),
+                position_ids=put(where.positions_BT),
+                attention_mask=self._mask(lm, where.visible_BTT, put),
+                use_cache=False,  # a cache makes transformers forget that rows are packed
+            ).last_hidden_state
+            hidden = hidden_BTD.flatten(0, 1)
+            logprobs_Q = self._queried(lm, hidden[put(where.heads_C)], put(where.head_Q), put(where.target_Q), where)
+        choices = put(where.choices_MKJ)
+        there = choices >= 0
+        scores_MK = (logprobs_Q[choices.clamp(min=0)] * there).sum(-1) if choices.numel() else there.any(-1).float()
+        mask_MK = there.any(-1)
+        legal_MK = scores_MK.masked_fill(~mask_MK, MASKED).log_softmax(-1)
+        values = hidden[put(where.values_U)] if len(where.values_U) else hidden[:0]
+        values_U = self.value_head(values) if self.value_head is not None else values.new_zeros(0)
+        return Output(logprobs_Q[put(where.tokens_N)], legal_MK, mask_MK, values_U), where.ids_BT.size
+
+    def _queried(self, lm: Any, hidden_CD: Tensor, head_Q: Tensor, target_Q: Tensor, where: Layout) -> Tensor:
+        """log-probability of each query's target; one chunk of logits at a time, recomputed in backward."""
+
+        def chunk(hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
+            logits = _logits(lm, hidden)
+            return logits[head, target] - logits.logsumexp(-1)[head]
+
+        if not len(head_Q):
+            return hidden_CD.new_zeros(0, dtype=torch.float32)
+        if len(hidden_CD) <= self.head_chunk:  # one chunk is all there is: nothing to save by recomputing
+            return chunk(hidden_CD, head_Q, target_Q)
+        starts = range(0, len(hidden_CD), self.head_chunk)
+        bounds = np.searchsorted(where.head_Q, [*starts, len(hidden_CD)])  # queries are in the order of their heads
+        parts = [
+            checkpoint(chunk, hidden_CD[c : c + self.head_chunk], head_Q[a:b] - c, target_Q[a:b], use_reentrant=False)
+            for c, a, b in zip(starts, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+        ]
+        return torch.cat(parts)
+
+    def _mask(self, lm: Any, visible: np.ndarray | None, put: Callable[[np.ndarray], Tensor]) -> Tensor | None:
+        """The 4-D mask of packed rows: boolean for sdpa, additive for eager. None: causal, padding on the right."""
+        if visible is None:
+            return None
+        mask = put(visible)[:, None]
+        if _packable(lm.config.get_text_config()) == "eager":
+            dtype = self.autocast or lm.dtype
+            return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+        return mask
+
+    # -- from predictions to units -------------------------------------------------------------------------------
+    def _reference(self, reference: Reference | None, rows: Sequence[Row]) -> Sequence[Scores] | None:
+        if reference is None:
+            return None
+        if isinstance(reference, nn.Module):
+            return self.logprobs(reference, rows)
+        return reference(rows) if callable(reference) else reference
+
+    def _units(
+        self,
+        rows: Sequence[Row],
+        batch: MicroBatch,
+        out: Output,
+        scores: Sequence[Scores] | None,
+        reduction: str,
+    ) -> tuple[Units, Tensor]:
+        """The tensors that objectives see: tokens first, then drawn actions. And which units' behavior is known."""
+        tokens = [(i, rows[i]) for i in batch.rows if isinstance(rows[i], TokenRow)]
+        choices = [(i, r) for i in batch.rows if isinstance(r := rows[i], ChoiceRow)]
+        drawn = [(m, r) for m, (_, r) in enumerate(choices) if r.trained]
+        behavior: list[float] = []
+        positive: list[float] = []
+        negative: list[float] = []
+        count: list[float] = []
+        for _, row in tokens:
+            assert isinstance(row, TokenRow)
+            share = 1.0 / max(row.trained, 1) if reduction == "mean" else 1.0
+            behavior += row.behavior or [math.nan] * row.trained
+            positive += [share * a for a in row.positive]
+            negative += [share * a for a in row.negative]
+            count += [share * row.weight] * row.trained
+        for _, choice in drawn:
+            behavior.append(choice.behavior)
+            positive.append(choice.positive)
+            negative.append(choice.negative)
+            count.append(choice.weight)
+        device = out.tokens_N.device
+
+        def put(numbers: list[float]) -> Tensor:
+            return torch.tensor(numbers, dtype=torch.float32, device=device)
+
+        at_M = torch.tensor([m for m, _ in drawn], dtype=torch.long, device=device)
+        chosen_M = torch.tensor([r.chosen for _, r in drawn], dtype=torch.long, device=device)
+        logprobs_N = torch.cat([out.tokens_N, out.legal_MK[at_M, chosen_M]]) if drawn else out.tokens_N
+        behavior_N = put(behavior)
+        known_N = ~behavior_N.isnan()
+        units = Units(
+            logprobs_N=logprobs_N,
+            behavior_N=torch.where(known_N, behavior_N, logprobs_N.detach()),
+            positive_N=put(positive),
+            negative_N=put(negative),
+            count_N=put(count),
+        )
+        if choices:
+            units = units._replace(
+                legal_MK=out.legal_MK,
+                legal_mask_MK=out.legal_mask_MK,
+                legal_count_M=put([r.weight for _, r in choices]),
+            )
+        if scores is not None:
+            kept = [scores[i].logprobs for i, _ in tokens] + [scores[i].logprobs for i, r in choices if r.trained]
+            reference_N = torch.cat(kept).to(device) if kept else out.tokens_N.detach()
+            units = units._replace(reference_N=reference_N)
+            if choices:
+                legal = torch.full(out.legal_MK.shape, MASKED)
+                for m, (i, _) in enumerate(choices):
+                    own = scores[i].legal
+                    assert own is not None, "a reference scores every choice"
+                    legal[m, : len(own)] = own
+                units = units._replace(reference_legal_MK=legal.to(device))
+        return units, known_N
+
+    def _value_loss(self, rows: Sequence[Row], batch: MicroBatch, values_U: Tensor) -> Tensor:
+        """Σ weight · (V − target)² / 2 over positions that have a target."""
+        owners = [r for i in batch.rows if isinstance(r := rows[i], ValueRow)]
+        weights = [r.weight * bool(r.targets) for r in owners for _ in r.positions]
+        targets = [t for r in owners for t in (r.targets or [0.0] * len(r.positions))]
+        weight_U, target_U = values_U.new_tensor(weights), values_U.new_tensor(targets)
+        return (0.5 * weight_U * (values_U - target_U) ** 2).sum()
+
+    # -- start-up ------------------------------------------------------------------------------------------------
+    @torch.no_grad()
+    def check(self) -> None:
+        """Compare this learner's log-probabilities with the module's own, on a few short sequences that share a prefix.
+
+        transformers has silent ways to let packed sequences see each other, and models scale their logits in their
+        own ways; here either would show.
+
+        Raises:
+            ScenarioError: they differ.
+        """
+        self.activate()
+        lm = causal_lm(self.module)
+        config = lm.config.get_text_config()
+        if self.packing and _packable(config) is None:
+            raise ScenarioError(
+                f"packing: {type(lm).__name__} with attention {config._attn_implementation!r} cannot take a 4-D mask\n"
+                '  packing needs full attention everywhere, with attn_implementation "sdpa" or "eager"\n'
+                "  set packing = false"
+            )
+        vocabulary: int = config.vocab_size
+        shared = [(7 * t + 3) % vocabulary for t in range(6)]
+        sequences = [shared + [(11 * t + 5 * i + 1) % vocabulary for t in range(3 + 2 * i)] for i in range(3)]
+        rows = [TokenRow.of("check", ids, [False] + [True] * (len(ids) - 1)) for ids in sequences]
+        ours = self.logprobs(self.module, rows)
+        device = next(lm.parameters()).device
+        low = torch.float32 not in (self.autocast or lm.dtype,)
+        for ids, score in zip(sequences, ours, strict=True):
+            tokens = torch.tensor([ids], device=device)
+            with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+                logits = self.module(input_ids=tokens, use_cache=False).logits
+            theirs = logits[0, :-1].float().log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0].cpu()
+            gap = float((score.logprobs - theirs).abs().max())
+            if not gap <= (0.1 if low else 1e-4):
+                raise ScenarioError(
+                    f"learner: log-probabilities of {type(lm).__name__} differ from its own by {gap:.2g} "
+                    f"({'packed' if self.packing else 'padded'})\n  set packing = false; if it stays, this model has a "
+                    "head that the learner does not know"
+                )
+
+
+def _validate(rows: Sequence[Row], coefficients: Mapping[str, float], reference: Reference | None) -> None:
+    policies = sorted({row.policy for row in rows})
+    if len(policies) > 1:
+        raise ScenarioError(f"rows of several policies: {', '.join(policies)}\n  one call has rows of one policy")
+    for name in coefficients:
+        if name not in TERMS and name != "value":
+            raise UnknownNameError(f"no coefficient {name!r}\n  {nearest(name, [*TERMS, 'value'])}")
+        if name in TERMS and TERMS[name].reference and coefficients[name] and reference is None:
+            raise ScenarioError(f"coefficient {name} needs a reference policy")
+
+
+class Tally:
+    """Sums over micro-batches; one synchronization with the device, at the end."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[tuple[Tensor, Tensor | float | None]]] = {}
+
+    def add(self, name: str, part: Tensor, of: Tensor | float | None) -> None:
+        """A numerator and its denominator; None: a plain sum."""
+        self._parts.setdefault(name, []).append((part.detach(), of))
+
+    def units(self, data: Units, known_N: Tensor, out: Output) -> None:
+        """The metrics of any objective."""
+        with torch.no_grad():
+            total = data.count_N.sum()
+            if data.count_N.numel():
+                self.add("nll", -(data.count_N * data.logprobs_N).sum(), total)
+                gap_N = data.logprobs_N - data.behavior_N
+                weight_N = data.count_N * known_N
+                known = weight_N.sum()
+                self.add("_gap", (weight_N * gap_N).double().sum(), known)
+                self.add("_gap2", (weight_N * gap_N.double() ** 2).sum(), known)
+                self.add("mismatch_outside", (weight_N * ((gap_N.exp() - 1).abs() > 0.1)).sum(), known)
+                self.add("mismatch_k3", (weight_N * (torch.expm1(gap_N) - gap_N)).sum(), known)
+                self.add("mismatch_max", gap_N.abs().max(), None)
+                if data.reference_N is not None:
+                    self.add("kl_k1", kl_k1(data), total)
+                    self.add("kl_k3", kl_k3(data), total)
+            if data.legal_count_M is not None:
+                legal = data.legal_count_M.sum()
+                self.add("entropy", entropy(data), legal)
+                if data.reference_legal_MK is not None:
+                    self.add("kl_exact", kl_exact(data), legal)
+
+    def means(self) -> dict[str, float]:
+        """The metrics by name."""
+        out: dict[str, float] = {}
+        for name, pairs in self._parts.items():
+            parts = [float(p) for p, _ in pairs]
+            if name == "mismatch_max":
+                out[name] = max(parts)
+            elif pairs[0][1] is None:
+                out[name] = sum(parts)
+            elif name == "value_loss":
+                out[name] = sum(parts) / max(float(pairs[0][1]), 1.0)  # type: ignore[arg-type]
+            else:
+                of = sum(float(d) for _, d in pairs if d is not None)
+                out[name] = sum(parts) / of if of else 0.0
+        if "_gap" in out:
+            mean = out.pop("_gap")
+            out["mismatch_std"] = math.sqrt(max(out.pop("_gap2") - mean * mean, 0.0))
+        return out

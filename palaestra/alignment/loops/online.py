@@ -1,0 +1,319 @@
+"""The online loop: rollout → credit → objective → step → publish.
+
+Synchronous: every episode of a step is played by the versions that the step began with, and the learner never
+recomputes what the engine sampled. Several policies may learn in one run; each has its own learner, and the rows of
+one never meet those of another in a forward pass.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from palaestra.agents.engines.embedded import EmbeddedEngine
+from palaestra.agents.episode import Episode, PolicyRef, Trajectory
+from palaestra.agents.language import LanguagePolicy
+from palaestra.agents.play import Envs, Job, rollout, wait_for
+from palaestra.agents.policy import Cast, Policy
+from palaestra.alignment.credit import Advantages, Estimator, Sample
+from palaestra.alignment.league import League
+from palaestra.alignment.learner import Learner
+from palaestra.alignment.objectives import Objective
+from palaestra.alignment.objectives.regularizers import k1_of
+from palaestra.alignment.recipe import Recipe
+from palaestra.alignment.rows import Row, TokenRow, ValueRow, merge, rows_of
+from palaestra.envs.transcript import Defaulted, Forfeited, Instance, Malformed, Said, Secret, Transcript
+
+Signal = Callable[[Episode], Mapping[str, float]]
+"""Scores an episode: seat -> score."""
+
+
+def environment_return(episode: Episode) -> Mapping[str, float]:
+    """The environment's own reward, summed."""
+    return episode.returns
+
+
+def instance_of(transcript: Transcript) -> str:
+    """What the episode is about: every item and secret drawn before the first word. Equal for equal deals."""
+    drawn = []
+    for event in transcript.events:
+        if isinstance(event, Said):
+            break
+        if isinstance(event, Instance):
+            drawn.append(event.key)
+        elif isinstance(event, Secret):
+            drawn.append(f"{event.name}={event.parts}")
+    return "; ".join(drawn) or f"seed {transcript.seed}"
+
+
+@dataclass
+class Trainee:
+    """A policy that learns: how it reads and acts, its learner and its objective."""
+
+    policy: LanguagePolicy
+    learner: Learner
+    objective: Objective
+    coefficients: Callable[[float], dict[str, float]]
+    """From the share of the run that is over to the coefficients of KL and entropy."""
+
+
+@dataclass
+class Online:
+    """One run's moving parts. `step()` is the loop's body; everything it changes is in `state()`."""
+
+    env: str
+    params: dict[str, Any]
+    cast: Cast
+    engine: EmbeddedEngine
+    trainees: dict[str, Trainee]
+    recipe: Recipe
+    estimator: Estimator
+    league: League
+    signal: Signal = environment_return
+    seed: int = 0
+    live: int = 256
+    done: int = 0
+    """Steps taken."""
+    opponent: Policy | None = None
+    """Who holds the league's fixed seat."""
+    references: dict[str, PolicyRef] = field(default_factory=dict)
+    envs: Envs = field(default_factory=Envs)
+    _fresh: list[PolicyRef] = field(default_factory=list)
+
+    # -- the loop's body
+    def step(self) -> tuple[list[Episode], dict[str, float]]:
+        """One update of every trainee: the episodes it was made from, and its metrics."""
+        clock = Clock()
+        share = self.done / self.recipe.steps
+        self._refresh_references()
+        with clock("rollout"):
+            episodes = wait_for(rollout(self.jobs(), live=self.live, envs=self.envs))
+        with clock("credit"):
+            for episode in episodes:
+                episode.group, episode.purpose = instance_of(episode.transcript), "train"
+                episode.scores["train"] = dict(self.signal(episode))
+            rows, advantages = self.credit(episodes)
+        metrics = describe(episodes) | _credit_metrics(advantages)
+        for name, trainee in self.trainees.items():
+            with clock("learn"):
+                metrics |= self._learn(name, trainee, rows[name], share)
+        self.league.record(episodes, self._labels)
+        trained = _sampled(episodes, self._labels)
+        self.done += 1
+        for name in self.trainees:
+            self.engine.set_version(name, self.done)
+        for ref in self.league.snapshot(self.done):
+            self._freeze(ref)
+        self._forget()
+        metrics["tokens/rollout_per_s"] = _sampled(episodes) / max(clock.seconds["rollout"], 1e-9)
+        metrics["tokens/train_per_s"] = trained / max(clock.seconds["learn"], 1e-9)
+        return episodes, metrics | {f"time/{k}_s": round(v, 4) for k, v in clock.seconds.items()}
+
+    def jobs(self) -> list[Job]:
+        """The episodes of the next step. Seeds, casts and every draw follow from the run's seed and the step."""
+        recipe, step = self.recipe, self.done
+        rng = random.Random(f"{self.seed}|matchmaking|{step}")
+        groups = recipe.episodes // recipe.group_size
+        casts = self.league.casts(groups, self._present(), rng)
+        jobs = []
+        for g in range(groups):
+            cast = {seat: self._at(seat, ref) for seat, ref in casts[g].items()}
+            if recipe.seeds:
+                seed = recipe.seeds[g % len(recipe.seeds)]
+            else:
+                seed = (self.seed + 1) * 10_000_000 + step * groups + g
+            for k in range(recipe.group_size):
+                jobs.append(Job(self.env, self.params, cast, seed, f"{self.seed}|{step}|{g}|{k}", purpose="train"))
+        return jobs
+
+    def credit(self, episodes: list[Episode]) -> tuple[dict[str, list[Row]], Advantages]:
+        """Advantages of every seat that a trainee's present version played, and the rows they make."""
+        samples, played = [], []
+        for index, episode in enumerate(episodes):
+            if episode.failure:
+                continue
+            for seat, label in episode.cast.items():
+                if label in self._labels:
+                    samples.append(Sample.of(episode, seat, index, episode.scores["train"][seat]))
+                    played.append([t for t in episode.trajectories if t.seat == seat])
+        if self.recipe.kl is not None and self.recipe.kl.form == "k1":
+            samples = self._penalized(samples, played, self.recipe.kl.coef)
+        if self.recipe.shuffle_rewards:
+            samples = shuffled(samples, random.Random(f"{self.seed}|shuffle|{self.done}"))
+        advantages = self.estimator.advantages(samples)
+        rows: dict[str, list[Row]] = {name: [] for name in self.trainees}
+        for sample, trajectories, by_turn in zip(samples, played, advantages.by_turn, strict=True):
+            rows[sample.policy] += [row for t in trajectories for row in rows_of(t, by_turn)]
+        return rows, advantages
+
+    def _penalized(self, samples: list[Sample], played: list[list[Trajectory]], coef: float) -> list[Sample]:
+        """The samples with KL to the reference taken out of their returns: the k1 estimate, as sampled."""
+        out = list(samples)
+        for name, trainee in self.trainees.items():
+            owned = [
+                (i, r) for i, s in enumerate(samples) if s.policy == name for t in played[i] for r in rows_of(t, 0.0)
+            ]
+            scores = trainee.learner.logprobs(self.engine.module(self.references[name]), [r for _, r in owned])
+            for (i, row), score in zip(owned, scores, strict=True):
+                if not isinstance(row, ValueRow) and row.trained:
+                    behavior = row.behavior if isinstance(row, TokenRow) else [row.behavior]
+                    out[i] = out[i].with_total(out[i].total - coef * k1_of(behavior, score.logprobs.tolist()))
+        return out
+
+    def _learn(self, name: str, trainee: Trainee, rows: list[Row], share: float) -> dict[str, float]:
+        """Epochs of one trainee over its rows."""
+        learner, recipe, ref = trainee.learner, self.recipe, self.references.get(name)
+        if not rows:
+            return {}
+        coefficients = trainee.coefficients(share)
+        reference = None
+        if ref is not None:
+            rows = merge(rows)
+            scores = learner.logprobs(self.engine.module(ref), rows)
+            reference = dict(zip(map(id, rows), scores, strict=True))
+        metrics: dict[str, float] = {}
+        for _ in range(recipe.epochs):
+            for part in dealt(rows, recipe.minibatches):
+                against = [reference[id(row)] for row in part] if reference is not None else None
+                now = learner.forward_backward(part, trainee.objective, reference=against, coefficients=coefficients)
+                metrics = metrics or now  # the first pass is on-policy: there the log-ratio is the engine's mismatch
+                metrics |= learner.optim_step()
+        named = {METRICS.get(k, k): v for k, v in metrics.items()}
+        return {f"{k}/{name}": v for k, v in named.items()}
+
+    # -- versions
+    @property
+    def _labels(self) -> set[str]:
+        return {str(PolicyRef(name, self.engine.version(name))) for name in self.trainees}
+
+    def _present(self) -> dict[str, str]:
+        """seat -> label of who sits there by default, trainees at their present version."""
+        out = {}
+        for seat, policy in self.cast.items():
+            name = PolicyRef.parse(policy.label).name if isinstance(policy, LanguagePolicy) else policy.label
+            out[seat] = str(PolicyRef(name, self.engine.version(name))) if name in self.trainees else policy.label
+        return out
+
+    def _at(self, seat: str, label: str) -> Policy:
+        """The policy that a cast's label means in a seat."""
+        default = self.cast[seat]
+        if self.opponent is not None and label == self.opponent.label:
+            return self.opponent
+        if not isinstance(default, LanguagePolicy) or label.startswith("player:"):
+            return default
+        ref = PolicyRef.parse(label)
+        policy = default if ref.name == default.ref.name else self.trainees[ref.name].policy
+        return policy.at(ref.version)
+
+    def _refresh_references(self) -> None:
+        """The reference of each trainee: an own copy renewed on a schedule, the start, or a version by name."""
+        kl = self.recipe.kl
+        if kl is None:
+            return
+        for name in self.trainees:
+            if kl.to == "copy" and kl.refresh and self.done % kl.refresh == 0:
+                self.references[name] = self._freeze(PolicyRef(name, self.done))
+            elif name not in self.references:
+                self.references[name] = PolicyRef(name, 0) if kl.to in ("copy", "start") else PolicyRef.parse(kl.to)
+
+    def _freeze(self, ref: PolicyRef) -> PolicyRef:
+        if ref.version not in self.engine.frozen(ref.name):
+            self.engine.freeze(ref)
+            self._fresh.append(ref)
+        return ref
+
+    def fresh_versions(self) -> list[PolicyRef]:
+        """Versions frozen since the last call, for the run to keep."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def held_versions(self) -> list[PolicyRef]:
+        """Frozen versions that may still be asked for: the start, the pool, the references."""
+        start = [PolicyRef(name, 0) for name in self.trainees]
+        return sorted({*start, *self.league.members(), *self.references.values()})
+
+    def _forget(self) -> None:
+        held = set(self.held_versions())
+        for name in self.trainees:
+            for version in self.engine.frozen(name):
+                if PolicyRef(name, version) not in held:
+                    self.engine.forget(PolicyRef(name, version))
+
+
+METRICS = {"kl_exact": "kl_reference", "mismatch_max": "mismatch"}
+"""Names of the log, where they differ from the learner's."""
+
+
+def dealt(rows: list[Row], parts: int) -> list[list[Row]]:
+    """The rows in `parts` minibatches, in a random order; as they are where there is only one."""
+    if parts == 1 or len(rows) < parts:
+        return [rows]
+    order = torch.randperm(len(rows)).tolist()
+    return [[rows[i] for i in sorted(order[p::parts])] for p in range(parts)]
+
+
+class Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - begin
+
+
+def shuffled(samples: list[Sample], rng: random.Random) -> list[Sample]:
+    """The samples with their returns permuted seat by seat: the control that carries no information."""
+    out = list(samples)
+    for seat in sorted({s.seat for s in samples}):
+        places = [i for i, s in enumerate(samples) if s.seat == seat]
+        for i, j in zip(places, rng.sample(places, len(places)), strict=True):
+            old, new = samples[i], samples[j].total
+            out[i] = old.with_total(new)
+    return out
+
+
+def describe(episodes: list[Episode]) -> dict[str, float]:
+    """Returns by seat, numeric gold facts, and what went wrong, over the episodes that were played to the end."""
+    whole = [e for e in episodes if not e.failure]
+    out: dict[str, float] = {"failed": float(len(episodes) - len(whole))}
+    if not whole:
+        return out
+    for seat in whole[0].cast:
+        out[f"return/{seat}"] = fmean(e.returns[seat] for e in whole)
+    facts: dict[str, list[float]] = {}
+    for e in whole:
+        for fact, value in e.outcome.items():
+            if isinstance(value, bool | int | float):
+                facts.setdefault(fact, []).append(float(value))
+    out |= {f"outcome/{fact}": fmean(values) for fact, values in facts.items()}
+    turns = sum(isinstance(e, Said) for w in whole for e in w.transcript.events)
+    for kind in (Malformed, Defaulted, Forfeited):
+        count = sum(isinstance(e, kind) for w in whole for e in w.transcript.events)
+        out[kind.__name__.lower()] = count / max(turns, 1)
+    out["turns"] = turns / len(whole)
+    return out
+
+
+def _credit_metrics(advantages: Advantages) -> dict[str, float]:
+    stats = advantages.stats
+    return {
+        "constant_groups": stats.constant_share,
+        "group_size": stats.size_mean,
+        "singletons": float(stats.singletons),
+    }
+
+
+def _sampled(episodes: list[Episode], labels: set[str] | None = None) -> int:
+    """Tokens that policies sampled, of all or of the given ones."""
+    return sum(t.sampled() for e in episodes for t in e.trajectories if labels is None or t.policy in labels)

@@ -1,0 +1,58 @@
+"""REINFORCE and PPO-clip over units whose advantages are summed apart by sign."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from palaestra.alignment.objectives.units import Units
+
+
+def importance(units: Units, cap: float) -> Tensor:
+    """Truncated importance weights, one a unit, without gradient: w = min(π(unit) / μ(unit), cap).
+
+    μ is the behavior policy as recorded. Per token, never a product over tokens, which explodes or vanishes with
+    length.
+
+    Source: arXiv 1802.01561 eq. 1 (V-trace's truncation); per token as in arXiv 2510.18855 and its peers.
+    Differs: no lower bound.
+    """
+    return (units.logprobs_N.detach() - units.behavior_N).exp().clamp(max=cap)
+
+
+def reinforce(units: Units, *, cap: float | None = None) -> Tensor:
+    """L = −Σ_i w_i A_i log π_i, with w_i = min(π_i / μ_i, cap) held constant, or 1 without a cap.
+
+    Source: Williams 1992; with `cap`, the truncated importance correction of `importance`.
+    Differs: nothing; without a cap staleness is not corrected, so use it on-policy only.
+    """
+    advantages_N = units.positive_N + units.negative_N
+    if cap is not None:
+        advantages_N = importance(units, cap) * advantages_N
+    return -(advantages_N * units.logprobs_N).sum()
+
+
+def ppo_clip(units: Units, *, clip_low: float = 0.2, clip_high: float = 0.2, cap: float | None = None) -> Tensor:
+    """L = −Σ_i min(ρ_i A_i, clip(ρ_i, 1−low, 1+high) A_i), with ρ_i = π_i / μ_i, cut at `cap`.
+
+    For A ≥ 0 the minimum is A·min(ρ, 1+high), for A < 0 it is A·max(ρ, 1−low). Each is linear in A, so equal units
+    merge exactly as long as the two signs are summed apart.
+
+    `cap` bounds ρ where A < 0, which the clip leaves unbounded above.
+
+    Source: arXiv 1707.06347 eq. 7; two bounds as in arXiv 2503.14476 (clip-higher); cap as in arXiv 1912.09729
+    (dual clip).
+    Differs: the ratio is to the recorded behavior policy, not to a recomputed old policy. At the first epoch ρ = 1,
+    the clip fraction is 0 and the gradient is REINFORCE's.
+    """
+    ratio_N = (units.logprobs_N - units.behavior_N).exp()
+    lower_N = ratio_N.clamp(1 - clip_low, cap)
+    gain_N = ratio_N.clamp(max=1 + clip_high) * units.positive_N + lower_N * units.negative_N
+    return -gain_N.sum()
+
+
+def clipped_share(units: Units, *, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
+    """Absolute advantage whose gradient the clip removes, and all of it. (Weighted so that merging changes nothing.)"""
+    ratio_N = (units.logprobs_N.detach() - units.behavior_N).exp()
+    cut_N = units.positive_N * (ratio_N > 1 + clip_high) - units.negative_N * (ratio_N < 1 - clip_low)
+    return cut_N.sum(), torch.sum(units.positive_N - units.negative_N)

@@ -1,0 +1,223 @@
+"""From a scenario to the moving parts: engine, policies, learners, the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from palaestra.agents.engines.embedded import EmbeddedEngine
+from palaestra.agents.episode import Episode, PolicyRef
+from palaestra.agents.language import LanguagePolicy
+from palaestra.agents.models import Loaded, load
+from palaestra.agents.policy import Cast, Policy, player
+from palaestra.agents.render import Renderer
+from palaestra.agents.tiny import env_texts, tiny
+from palaestra.alignment.credit import ESTIMATORS, Estimator
+from palaestra.alignment.league import League
+from palaestra.alignment.learner import Learner, Schedule
+from palaestra.alignment.loops.imitation import clone
+from palaestra.alignment.loops.online import Online, Signal, Trainee, environment_return
+from palaestra.alignment.objectives import Objective, make_objective
+from palaestra.alignment.recipe import Recipe
+from palaestra.scenarios.scenario import PolicySpec, Scenario, SignalSpec
+
+TOKENIZER_PLAYS = 200
+"""Plays by scripted players whose words a tiny model's tokenizer is trained on."""
+
+
+def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None] = lambda text: None) -> Online:
+    """Everything that a run needs, at step 0. With `start = False` nothing is cloned."""
+    spec = scenario.engines["local"] if "local" in scenario.engines else next(iter(scenario.engines.values()))
+    torch.set_num_threads(spec.threads)
+    torch.manual_seed(scenario.run.seed)
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if spec.device == "auto" else spec.device
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": None}[spec.dtype]
+    engine = EmbeddedEngine(device=device, dtype=dtype)
+    policies = _policies(scenario, engine)
+    fixed = opponent(scenario, policies, scenario.league.opponent) if scenario.league.opponent else None
+    trainees = {}
+    for name in scenario.trained:
+        policy = policies[name]
+        assert isinstance(policy, LanguagePolicy)
+        if start and scenario.policies[name].clone:
+            _clone(scenario, engine, name, policy, show)
+        trainees[name] = Trainee(
+            policy, _learner(scenario.recipe, engine, name), objective(scenario.recipe), coefficients(scenario.recipe)
+        )
+    return Online(
+        env=scenario.env,
+        params=dict(scenario.env_params),
+        cast={seat: seated(scenario, policies, seat) for seat in scenario.make_env().seats},
+        engine=engine,
+        trainees=trainees,
+        recipe=scenario.recipe,
+        estimator=estimator(scenario.recipe),
+        league=League(
+            scenario.trained,
+            opponent=fixed.label if fixed else "",
+            matchmaking=scenario.league.matchmaking,
+            share=scenario.league.share,
+            every=scenario.league.every,
+            limit=scenario.league.limit,
+        ),
+        signal=signal(scenario.signals[scenario.training_signal]),
+        seed=scenario.run.seed,
+        live=scenario.run.live,
+        opponent=fixed,
+    )
+
+
+def seated(scenario: Scenario, policies: Mapping[str, Policy], seat: str) -> Policy:
+    """The policy of a seat, with the persona that the cast gives it there."""
+    entry = scenario.seat(seat)
+    policy = policies[entry.policy]
+    if entry.persona and isinstance(policy, LanguagePolicy):
+        return replace(policy, persona=entry.persona)
+    return policy
+
+
+def opponent(scenario: Scenario, policies: Mapping[str, Policy], text: str) -> Policy:
+    """An opponent by its name: `player:random`, `debater`, or `debater@0`."""
+    kind, _, name = text.partition(":")
+    if kind == "player":
+        return player(scenario.env_class, name)
+    ref = PolicyRef.parse(text)
+    policy = policies[ref.name]
+    return policy.at(ref.version) if isinstance(policy, LanguagePolicy) and "@" in text else policy
+
+
+def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
+    policies: dict[str, Policy] = {}
+    renderers: dict[str, Renderer] = {}
+    for name, spec in scenario.policies.items():
+        if spec.player is not None:
+            policies[name] = player(scenario.env_class, spec.player)
+            continue
+        base = _base(spec)
+        if base not in renderers:
+            loaded = _load(scenario, spec)
+            engine.add_base(base, loaded.model, loaded.tokenizer)
+            renderers[base] = Renderer(loaded.tokenizer)
+        adapter = None
+        if spec.adapter:
+            adapter = {"rank": spec.adapter.rank, "alpha": spec.adapter.alpha or 2 * spec.adapter.rank}
+        engine.add_policy(name, base, adapter=adapter, train=spec.train)
+        small = spec.model == "tiny"
+        policies[name] = LanguagePolicy(
+            ref=PolicyRef(name),
+            engine=engine,
+            renderer=renderers[base],
+            act=spec.act,
+            max_tokens=spec.max_tokens,
+            temperature=spec.temperature,
+            norm=spec.norm,
+            history=spec.history,
+            show_rules=not small if spec.show_rules is None else spec.show_rules,
+            show_legal=not small if spec.show_legal is None else spec.show_legal,
+            legal=spec.legal,
+        )
+    return policies
+
+
+def _base(spec: PolicySpec) -> str:
+    """Policies with the same base share its weights: the same model, and for tiny ones the same shape."""
+    return f"tiny {spec.tiny.model_dump_json()}" if spec.model == "tiny" else str(spec.model)
+
+
+def _load(scenario: Scenario, spec: PolicySpec) -> Loaded:
+    if spec.model != "tiny":
+        assert spec.model is not None
+        return load(spec.model, attention="sdpa", local_only=Path(spec.model).exists())
+    texts = env_texts(scenario.env, scenario.env_params, TOKENIZER_PLAYS)
+    return tiny(texts, **spec.tiny.model_dump(), seed=scenario.run.seed)
+
+
+def _learner(recipe: Recipe, engine: EmbeddedEngine, name: str, schedule: Schedule | None = None) -> Learner:
+    return Learner(
+        engine.live(name),
+        engine.parameters(name),
+        schedule=schedule or Schedule(recipe.lr, recipe.warmup, _updates(recipe) if recipe.decay else None),
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        clip_norm=recipe.clip_norm,
+        tokens_per_micro_batch=recipe.tokens_per_micro_batch,
+        packing=recipe.packing,
+        activate=lambda: engine.live(name),
+    )
+
+
+def _updates(recipe: Recipe) -> int:
+    return recipe.steps * recipe.epochs * recipe.minibatches
+
+
+def _clone(
+    scenario: Scenario, engine: EmbeddedEngine, name: str, policy: LanguagePolicy, show: Callable[[str], None]
+) -> None:
+    spec = scenario.policies[name].clone
+    assert spec is not None
+    learner = _learner(scenario.recipe, engine, name, Schedule(spec.lr, 20, spec.batches, floor=0.1))
+
+    def tell(step: int, loss: float) -> None:
+        if (step + 1) % 50 == 0 or step + 1 == spec.batches:
+            show(f"cloning {name}: batch {step + 1} of {spec.batches}, {loss:.3f} nats a token")
+
+    clone(
+        scenario.env,
+        dict(scenario.env_params),
+        policy,
+        learner,
+        spec.players,
+        batches=spec.batches,
+        batch=spec.batch,
+        seed=spec.seed + scenario.run.seed,
+        show=tell,
+    )
+
+
+def objective(recipe: Recipe) -> Objective:
+    """The recipe's objective with its settings."""
+    if recipe.objective == "ppo":
+        return make_objective("ppo", clip_low=recipe.clip, clip_high=recipe.clip)
+    return make_objective("reinforce", cap=recipe.importance_cap)
+
+
+def coefficients(recipe: Recipe) -> Callable[[float], dict[str, float]]:
+    """From the share of the run that is over to the coefficients of KL and entropy."""
+
+    def at(share: float) -> dict[str, float]:
+        out = {"entropy": recipe.entropy.at(share)}
+        if recipe.kl and recipe.kl.form != "k1":
+            out[f"kl_{recipe.kl.form}"] = recipe.kl.coef
+        return {name: value for name, value in out.items() if value}
+
+    return at
+
+
+def estimator(recipe: Recipe) -> Estimator:
+    """The recipe's credit setting, with its replacements."""
+    spec = ESTIMATORS[recipe.estimator]
+    changes: dict[str, Any] = {}
+    if recipe.group_by is not None:
+        changes["key"] = tuple(recipe.group_by)
+    if recipe.scale is not None:
+        changes["scale"] = None if recipe.scale == "none" else recipe.scale
+    return Estimator(msgspec.structs.replace(spec, **changes))
+
+
+def signal(spec: SignalSpec) -> Signal:
+    """What an episode's seats are scored with."""
+    if spec.of == "return":
+        return environment_return
+
+    def fact(episode: Episode) -> Mapping[str, float]:
+        return dict.fromkeys(episode.cast, float(episode.outcome.get(spec.of, 0.0)))
+
+    return fact
+
+
+__all__ = ["Cast", "build", "opponent", "seated"]
