@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shlex
 import signal
@@ -113,6 +114,8 @@ class _Training:
 
     def _loop(self, online: Online) -> RunDir:
         begun = time.perf_counter() - self.seconds
+        gc.collect()
+        gc.freeze()  # a full collection over everything that torch imports costs 0.2 s, and finds nothing
         with _first_interrupt_waits() as interrupted:
             while online.done < self.scenario.recipe.steps:
                 episodes, metrics = online.step()
@@ -217,9 +220,8 @@ def measure(scenario: Scenario, online: Online) -> tuple[dict[str, float], list[
         present = {name: t.policy.at(online.engine.version(name)) for name, t in online.trainees.items()}
         cast = {seat: present.get(scenario.seat(seat).policy, policy) for seat, policy in online.cast.items()}
         out["eval/nashconv"] = nashconv_of([cast])
-        pool = pool_casts(online, cast)
-        if pool:
-            out["eval/nashconv_pool"] = nashconv_of(pool)
+        if pool := pool_casts(online, cast):
+            out["eval/nashconv_pool"] = nashconv_of(pool, known=online.measured)
     assert focal is not None
     policy = focal.at(online.engine.version(scenario.focal))
     result = evaluate_policy(scenario, online.cast, policy, scenario.eval.against)

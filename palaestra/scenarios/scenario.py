@@ -149,16 +149,23 @@ class Scenario(Table):
     league: LeagueSpec = LeagueSpec()
     eval: EvalSpec = EvalSpec()
     run: RunSpec = RunSpec()
+    twins: dict[str, list[str]] = {"shuffled": ["recipe.shuffle_rewards=true"]}
+    """Controls: label -> settings that take away what the claim rests on. `load("name:label")` is the twin."""
 
     # -- reading
     @classmethod
     def load(cls, source: str | Path, settings: Iterable[str] = ()) -> Self:
         """A scenario from a file, or from the library by name, with `key=value` settings applied.
 
+        `name:label` is its control twin of that label.
+
         Raises:
             ScenarioError: every problem at once, each with the key and the nearest right word.
         """
-        path = Path(source)
+        path, label = Path(source), ""
+        if not path.exists() and ":" in str(source):
+            source, _, label = str(source).rpartition(":")
+            path = Path(source)
         if not path.exists():
             path = LIBRARY / f"{source}.toml"
         if not path.exists():
@@ -171,6 +178,12 @@ class Scenario(Table):
         except tomllib.TOMLDecodeError as error:
             raise ScenarioError(f"{path.name}: {error}") from None
         data.setdefault("name", path.stem)
+        if label:
+            twins = data.get("twins", cls.model_fields["twins"].default)
+            if label not in twins:
+                raise ScenarioError(f"{path.name}: no twin {label!r}\n  {nearest(label, twins)}")
+            data["name"] += f"-{label}"
+            settings = [*twins[label], *settings]
         for setting in settings:
             apply_setting(data, setting)
         return cls.parse(data, where=path.name)
@@ -334,8 +347,8 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
         data = data.setdefault(table, {})
         if not isinstance(data, dict):
             raise ScenarioError(f"--set {setting}: {table} is no table")
-    if value == "none" and last in data:
-        del data[last]
+    if value == "none":
+        data.pop(last, None)
     else:
         data[last] = value
 

@@ -85,6 +85,8 @@ class Online:
     """Who holds the league's fixed seat."""
     references: dict[str, PolicyRef] = field(default_factory=dict)
     envs: Envs = field(default_factory=Envs)
+    measured: dict[str, Any] = field(default_factory=dict)
+    """What was measured of frozen versions: they do not change, so it is measured once."""
     _fresh: list[PolicyRef] = field(default_factory=list)
 
     # -- the loop's body
