@@ -1,17 +1,28 @@
 """Environment ids: from a name to a class, for palaestra, Gymnasium and PettingZoo.
 
 An id is a short name (`kuhn`), its registered form (`palaestra/kuhn-v0`), `module:Class`, or `path/to/file.py:Class`.
-Other packages add environments through the entry-point group `palaestra.envs` (name = "module:Class").
+In place of a class of ours, `module:thing` may be a PettingZoo or Gymnasium environment with text in and out, or a
+function that makes one. Other packages add environments through the entry-point group `palaestra.envs`
+(name = "module:Class").
+
+    gymnasium.make("palaestra/kuhn-v0", seat="player_0", others="greedy", level=1)      one learner
+    pettingzoo.env_registry.make("aec", "palaestra/kuhn-v0", level=1)
+    pettingzoo.env_registry.make("parallel", "palaestra/commons-v0")                    where all act at once
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import operator
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+import gymnasium
+from pettingzoo.env_registry import registration as zoo
 
 from palaestra.envs.script import ScriptedEnv
 from palaestra.errors import UnknownNameError, nearest
@@ -25,17 +36,37 @@ BUILTIN: dict[str, str] = {
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
 }
+SIMULTANEOUS = ("commons",)
+"""The built-in environments with a parallel interface, said here so that none is imported to find out."""
 _added: dict[str, str] = {}
 
 
 def register(name: str, target: str | type[ScriptedEnv]) -> None:
-    """Make `name` mean a class, in this process."""
+    """Make `name` mean a class, in this process, and `palaestra/<name>-v0` for Gymnasium and PettingZoo."""
     _added[name] = target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}"
+    publish(name, parallel=not isinstance(target, str) and target.simultaneous)
+
+
+def publish(name: str, *, parallel: bool) -> None:
+    """Register `palaestra/<name>-v0` with gymnasium and with PettingZoo. Nothing is imported until it is made."""
+    full, views, kwargs = f"palaestra/{name}-v0", "palaestra.envs.views", {"env": name}
+    if full not in gymnasium.registry:
+        gymnasium.register(full, entry_point=f"{views}:make_single", kwargs=kwargs)
+    if full not in zoo.aec_registry:
+        zoo.register("aec", full, f"{views}:make_aec", kwargs=kwargs)
+    if parallel and full not in zoo.parallel_registry:
+        zoo.register("parallel", full, f"{views}:make_parallel", kwargs=kwargs)
+
+
+@functools.cache
+def _installed() -> dict[str, str]:
+    """What other installed packages add."""
+    return {e.name: e.value for e in entry_points(group="palaestra.envs")}
 
 
 def names() -> list[str]:
     """Every short name: built in, added by installed packages, or registered here."""
-    return sorted({**BUILTIN, **{e.name: e.value for e in entry_points(group="palaestra.envs")}, **_added})
+    return sorted({**BUILTIN, **_installed(), **_added})
 
 
 def env_class(name: str) -> type[ScriptedEnv]:
@@ -45,25 +76,33 @@ def env_class(name: str) -> type[ScriptedEnv]:
         UnknownNameError: nothing is registered under it, or the class is not in the module.
     """
     short = name.removeprefix("palaestra/").removesuffix("-v0")
-    known = {**BUILTIN, **{e.name: e.value for e in entry_points(group="palaestra.envs")}, **_added}
+    known = {**BUILTIN, **_installed(), **_added}
     target = known.get(short, name)
     module, colon, attribute = target.rpartition(":")
     if not colon:
         raise UnknownNameError(
-            f"no environment {name!r}\n  an id is a short name, module:Class or file.py:Class\n  {nearest(short, known)}"
+            f"no environment {name!r}\n  an id is a short name, module:Class or file.py:Class\n"
+            f"  {nearest(short, known)}"
         )
     try:
-        found = getattr(_module(module), attribute)
+        loaded = _module(module)
     except (ImportError, OSError) as error:
         raise UnknownNameError(f"environment {name!r}: cannot import {module}: {error}") from error
+    try:
+        found = operator.attrgetter(attribute)(loaded)
     except AttributeError:
-        classes = [n for n, c in vars(_module(module)).items() if isinstance(c, type) and issubclass(c, ScriptedEnv)]
+        classes = [n for n, c in vars(loaded).items() if isinstance(c, type) and issubclass(c, ScriptedEnv)]
         raise UnknownNameError(
             f"environment {name!r}: no {attribute} in {module}\n  {nearest(attribute, classes)}"
         ) from None
-    if not (isinstance(found, type) and issubclass(found, ScriptedEnv)):
-        raise UnknownNameError(f"environment {name!r}: {attribute} is no ScriptedEnv")
-    return found
+    lasting = f"{Path(module).resolve()}:{attribute}" if module.endswith(".py") else target
+    if isinstance(found, type) and issubclass(found, ScriptedEnv):
+        if module.endswith(".py") and not found.__dict__.get("env_id"):
+            found.env_id = lasting  # a record names what another process can find
+        return found
+    from palaestra.envs.adapters.farama import adapt  # only where it is needed
+
+    return adapt(found, lasting)
 
 
 def _module(name: str) -> Any:
@@ -90,3 +129,7 @@ def _module(name: str) -> Any:
 def make(name: str, **params: Any) -> ScriptedEnv:
     """An environment by id, with its parameters."""
     return env_class(name)(**params)
+
+
+for _name in {**BUILTIN, **_installed()}:
+    publish(_name, parallel=_name in SIMULTANEOUS)

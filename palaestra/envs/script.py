@@ -274,7 +274,8 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
     @classmethod
     def name(cls) -> str:
         """The id that finds this class again: registered, or `module:Class`."""
-        return cls.env_id or f"{cls.__module__}:{cls.__qualname__}"
+        own = cls.__dict__.get("env_id")  # a subclass is another environment
+        return own or f"{cls.__module__}:{cls.__qualname__}"
 
     def script(self, rng: random.Random) -> Script:
         """The rules, as a generator. `rng` is the public stream of the episode."""

@@ -673,3 +673,14 @@ def test_items_of_train_and_test_are_disjoint_and_recorded() -> None:
         return found
 
     assert keys("train") and not keys("train") & keys("test")
+
+
+def test_a_subclass_has_an_id_of_its_own() -> None:
+    class Named(World):
+        env_id = "named"
+
+    class Child(Named):
+        pass
+
+    assert Named.name() == "named"
+    assert Child.name().endswith(":test_a_subclass_has_an_id_of_its_own.<locals>.Child")
