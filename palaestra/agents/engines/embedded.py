@@ -111,9 +111,7 @@ class EmbeddedEngine:
             model.to(self.dtype)
         self._bases[key] = _Base(model.eval(), tokenizer)
 
-    def add_policy(
-        self, name: str, base: str, *, adapter: Mapping[str, Any] | None = None, train: bool = True
-    ) -> None:
+    def add_policy(self, name: str, base: str, *, adapter: Mapping[str, Any] | None = None, train: bool = True) -> None:
         """A policy at version 0, with the base's weights.
 
         Args:
@@ -145,7 +143,8 @@ class EmbeddedEngine:
 
     def live(self, name: str) -> nn.Module:
         """The module whose parameters the learner updates; see `module` for how long it stays this policy."""
-        return self.module(PolicyRef(name, self.version(name)))
+        module: nn.Module = self.module(PolicyRef(name, self.version(name)))
+        return module
 
     def module(self, ref: PolicyRef) -> PreTrainedModel:
         """The module that computes a version. Policies on adapters share it: it is `ref` until another is asked for."""
@@ -392,6 +391,8 @@ class _GrowingLayer(DynamicLayer):
     """A cache layer with room to spare: appending a token writes one token instead of copying all of them."""
 
     ROOM = 64
+    keys: Tensor
+    values: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -539,7 +540,9 @@ class _Decoder:
             position_ids=position_BT,
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=1,
+            # An index, since the int 1 makes a strided slice, and for that torch picks its matrix product by
+            # weight.requires_grad: a frozen copy would differ from the live weights in the last bits.
+            logits_to_keep=torch.tensor([ids_BT.shape[1] - 1], device=ids_BT.device),
         )
         self.logits = out.logits[:, -1].float()
 
@@ -633,7 +636,9 @@ def _score_chunk(
         line[: len(row)] = row
     sizes = [len(item.candidate) for _, item in wanted]
     line_N = np.repeat([line for line, _ in wanted], sizes)
-    position_N = np.concatenate([np.arange(i.position, i.position + n) for (_, i), n in zip(wanted, sizes, strict=True)])
+    position_N = np.concatenate(
+        [np.arange(i.position, i.position + n) for (_, i), n in zip(wanted, sizes, strict=True)]
+    )
     target_N = np.concatenate([item.candidate for _, item in wanted])
     kept, column_N = np.unique(position_N, return_inverse=True)
     ids = torch.from_numpy(ids_BT).to(device)
