@@ -162,6 +162,11 @@ class RunDir:
     def restore(self) -> tuple[int, dict[str, Any], dict[str, Any]]:
         """(step, state, tensors) of the last checkpoint; whatever was written later is forgotten."""
         step, state, tensors = self.peek()
+        self.forget(step)
+        return step, state, tensors
+
+    def forget(self, step: int) -> None:
+        """Remove what was written after a step (-1: everything that a run writes along the way)."""
         for name in ("metrics.jsonl", "alerts.jsonl"):
             kept = [line for line in _lines(self.path / name) if line["step"] <= step]
             if (self.path / name).exists():
@@ -173,7 +178,6 @@ class RunDir:
         for ref in self.versions():
             if ref.version > step:
                 self.version_path(ref).unlink()
-        return step, state, tensors
 
     # -- versions of policies
     def save_version(self, ref: PolicyRef, weights: Weights) -> None:

@@ -93,6 +93,7 @@ class _Training:
 
     def begin(self) -> RunDir:
         self.show.begin(self.scenario, self.run)
+        self.run.forget(-1)  # a run that was cut before its first checkpoint begins anew
         online = build(self.scenario, show=self.show.note)
         for name in online.trainees:
             self._keep(online, PolicyRef(name, 0))

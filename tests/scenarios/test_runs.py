@@ -1,0 +1,150 @@
+"""A run is one directory: it trains, survives being cut anywhere, and compares with another one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from palaestra.agents.episode import PolicyRef, read_episodes
+from palaestra.alignment.run import RunDir
+from palaestra.errors import CheckpointError, ScenarioError
+from palaestra.scenarios import runs
+from palaestra.scenarios.scenario import Scenario
+
+SMALL = [
+    "recipe.steps=6",
+    "recipe.episodes=24",
+    "recipe.epochs=2",
+    "recipe.minibatches=2",
+    "recipe.kl.refresh=2",
+    "league.matchmaking=uniform",
+    "league.every=2",
+    "eval.every=3",
+    "eval.instances=4",
+    "run.checkpoint_every=2",
+]
+
+
+def small(*settings: str) -> Scenario:
+    return Scenario.load("kuhn_selfplay", [*SMALL, *settings])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.train(small(), tmp_path_factory.mktemp("runs") / "whole").path
+
+
+class Stop(Exception):
+    pass
+
+
+class StopAt(runs.Silent):
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, metrics: object) -> None:
+        if metrics["step"] == self.at:  # type: ignore[index]
+            raise Stop
+
+
+@pytest.mark.parametrize("step", [0, 3, 5])
+def test_a_run_cut_off_and_resumed_is_bitwise_the_run_never_cut(whole: Path, tmp_path: Path, step: int) -> None:
+    with pytest.raises(Stop):
+        runs.train(small(), tmp_path / "cut", show=StopAt(step))
+    torch.manual_seed(123 + step)  # whatever happened to the global state since
+    runs.resume(tmp_path / "cut")
+    assert runs.diff(whole, tmp_path / "cut", exact=True) == []
+
+
+def test_without_the_global_torch_state_the_resumed_run_is_another(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        runs.train(small(), tmp_path / "cut", show=StopAt(3))
+    _, state, tensors = RunDir(tmp_path / "cut").peek()
+    torch.manual_seed(99)
+    tensors["torch_random"] = torch.get_rng_state()
+    RunDir(tmp_path / "cut").save(2, state, tensors)
+    runs.resume(tmp_path / "cut")
+    assert runs.diff(whole, tmp_path / "cut", exact=True)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(whole: Path, tmp_path: Path) -> None:
+    runs.train(small(), tmp_path / "same")
+    assert runs.diff(whole, tmp_path / "same", exact=True) == []
+    runs.train(small("run.seed=1"), tmp_path / "other")
+    differences = runs.diff(whole, tmp_path / "other", exact=True)
+    assert any("run.seed" in d for d in differences) and any(d.startswith("tensors") for d in differences)
+
+
+def test_the_directory_can_be_read_by_hand(whole: Path) -> None:
+    run = RunDir.open(whole)
+    assert run.info["status"] == "finished"
+    assert [m["step"] for m in run.metrics()] == list(range(7))
+    assert Scenario.load(whole / "scenario.toml") == small()
+    assert len(list(run.episodes(1))) == 24 and len(list(run.episodes())) == 6 * 24
+    assert PolicyRef("player", 0) in run.versions() and PolicyRef("player", 6) in run.versions()
+    assert {"eval/nashconv", "eval/nashconv_pool", "eval/return/low"} <= run.metrics()[-1].keys()
+
+
+def test_every_recorded_episode_holds_the_tokens_that_were_sampled(whole: Path) -> None:
+    for episode in read_episodes(whole):
+        for trajectory in episode.trajectories:
+            ids = trajectory.ids()
+            assert all(len(s.ids) == len(s.logprobs) for s in trajectory.spans if s.origin == "sampled")
+            for choice in trajectory.choices:
+                chosen = choice.candidates[choice.chosen]
+                assert ids[choice.position : choice.position + len(chosen)] == chosen
+
+
+def test_engine_and_learner_agree_about_the_same_weights(whole: Path) -> None:
+    assert all(m["mismatch/player"] < 1e-4 for m in RunDir(whole).metrics()[1:])
+
+
+def test_past_selves_play_and_are_counted_apart(whole: Path) -> None:
+    casts = {label for e in read_episodes(whole) for label in e.cast.values()}
+    assert {"player@2", "player@4"} <= casts
+    later = [e for e in RunDir(whole).episodes(6) if len(set(e.cast.values())) == 2]
+    assert len(later) == 12 and {e.cast["player_0"] == "player@5" for e in later} == {True, False}
+
+
+def test_compare_pairs_the_last_version_with_the_first(whole: Path) -> None:
+    table = runs.compare(str(whole), instances=6)
+    names = [row[0] for row in table.rows]
+    assert table.labels == ("player@0", "player@6") and "return" in names
+    assert all(row[1].n == row[2].n == row[3].n == 6 for row in table.rows)
+
+
+def test_a_second_run_in_the_same_directory_is_refused(whole: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is a run here already"):
+        runs.train(small(), whole)
+
+
+def test_resuming_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no run here"):
+        runs.resume(tmp_path)
+
+
+def test_a_scenario_without_a_learner_is_not_trained(tmp_path: Path) -> None:
+    scenario = Scenario.parse(
+        {
+            "env": "kuhn",
+            "policies": {"p": {"player": "random"}},
+            "cast": {"player_0": "p", "player_1": "p"},
+        }
+    )
+    with pytest.raises(ScenarioError, match="no policy has train = true"):
+        runs.train(scenario, tmp_path / "none")
+
+
+def test_two_policies_learn_apart(tmp_path: Path) -> None:
+    data = small("recipe.steps=2").model_dump(exclude_none=True)
+    policy = data["policies"].pop("player") | {"adapter": {"rank": 4}}
+    data["policies"] = {"first": policy, "second": policy}
+    data["cast"] = {"player_0": "first", "player_1": "second"}
+    run = runs.train(Scenario.parse(data), tmp_path / "two")
+    assert {"entropy/first", "entropy/second"} <= run.metrics()[-1].keys()
+    shutil.rmtree(tmp_path / "two" / "checkpoints" / "step-000002", ignore_errors=True)
+    table = runs.compare(str(tmp_path / "two"), instances=4) if run.checkpoints() else None
+    assert table is None or table.labels[0] == "first@0"
