@@ -31,7 +31,7 @@ import random
 from typing import Any
 
 from palaestra.envs import sandbox as boxes
-from palaestra.envs.grammar import blocks
+from palaestra.envs.grammar import blocks, clean
 from palaestra.envs.script import Request, Script, ScriptedEnv
 from palaestra.envs.tools.functions import INTEGER, PHRASES, draw_task, program, read_task
 
@@ -74,7 +74,7 @@ def _checked(line: str, count: int) -> dict[str, Any]:
     """What a program claims to be its results: it may have printed the line itself."""
     try:
         results = json.loads(line)
-        shaped = [{k: str(r[k])[:MAX_VALUE_CHARS] for k in ("value", "error") if k in r} for r in results]
+        shaped = [{k: clean(r[k], MAX_VALUE_CHARS) for k in ("value", "error") if k in r} for r in results]
     except (ValueError, TypeError, RecursionError):
         shaped = []
     if len(shaped) != count or not all(len(r) == 1 for r in shaped):
