@@ -90,7 +90,7 @@ class LanguagePolicy:
         scores = []
         for tokens, ids, text in zip(logprobs, candidates, texts, strict=True):
             unit = {"sum": 1, "token": len(ids), "word": len(text.split())}[self.norm]
-            scores.append(sum(tokens) / unit / self.temperature)
+            scores.append(sum(tokens) / unit / (self.temperature or 1.0))
         top = max(scores)
         norm = top + math.log(sum(math.exp(s - top) for s in scores))
         return [s - norm for s in scores]
@@ -161,10 +161,13 @@ class LanguageSitter:
         scored = await policy.engine.score(self.ids, candidates, policy.ref)
         logprobs = policy.weigh(scored, candidates, texts)
         draw = random.Random(draw_seed(self.key, self.seat, turn)).random()
-        chosen, mass = 0, math.exp(logprobs[0])
-        while policy.temperature > 0 and draw >= mass and chosen < len(texts) - 1:
-            chosen += 1
-            mass += math.exp(logprobs[chosen])
+        if policy.temperature > 0:
+            chosen, mass = 0, math.exp(logprobs[0])
+            while draw >= mass and chosen < len(texts) - 1:
+                chosen += 1
+                mass += math.exp(logprobs[chosen])
+        else:
+            chosen = logprobs.index(max(logprobs))
         self._trajectory.choices.append(Choice(turn, len(self.ids), candidates, chosen, logprobs))
         self._append("sampled", candidates[chosen], turn, scored[chosen])
         self._said(texts[chosen], "choice", candidates[chosen])
