@@ -39,7 +39,7 @@ def wilson(successes: float, n: int) -> Interval:
 class Payoff(NamedTuple):
     """Returns of one side against another: a running mean with its spread, and wins."""
 
-    count: int = 0
+    games: int = 0
     mean: float = 0.0
     squares: float = 0.0
     """Sum of squared deviations from the mean."""
@@ -48,29 +48,29 @@ class Payoff(NamedTuple):
 
     def add(self, value: float, other: float) -> Payoff:
         """With one more game (Welford's update)."""
-        count = self.count + 1
+        games = self.games + 1
         gap = value - self.mean
-        mean = self.mean + gap / count
+        mean = self.mean + gap / games
         won = 1.0 if value > other else 0.5 if value == other else 0.0
-        return Payoff(count, mean, self.squares + gap * (value - mean), self.points + won)
+        return Payoff(games, mean, self.squares + gap * (value - mean), self.points + won)
 
     @property
     def interval(self) -> Interval:
         """Of the mean return, by the normal approximation; unbounded below two games."""
-        if self.count < 2:
+        if self.games < 2:
             return Interval(-math.inf, math.inf)
-        half = Z95 * math.sqrt(self.squares / (self.count - 1) / self.count)
+        half = Z95 * math.sqrt(self.squares / (self.games - 1) / self.games)
         return Interval(self.mean - half, self.mean + half)
 
     @property
     def win_share(self) -> float:
         """Share of games won, draws as half."""
-        return self.points / self.count if self.count else 0.5
+        return self.points / self.games if self.games else 0.5
 
     @property
     def win_interval(self) -> Interval:
         """Of the share of games won, by Wilson's method."""
-        return wilson(self.points, self.count)
+        return wilson(self.points, self.games)
 
 
 class PayoffTable:

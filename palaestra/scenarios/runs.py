@@ -169,8 +169,8 @@ def payoffs(online: Online) -> dict[str, Any]:
     """The payoff table for reading: row -> column -> count, mean return of the row, interval, share of games won."""
     table: dict[str, Any] = {}
     for (row, column), cell in online.league.payoffs.cells().items():
-        low, high = cell.interval if cell.count > 1 else (None, None)
-        entry = {"n": cell.count, "mean": cell.mean, "low": low, "high": high, "win_share": cell.win_share}
+        low, high = cell.interval if cell.games > 1 else (None, None)
+        entry = {"n": cell.games, "mean": cell.mean, "low": low, "high": high, "win_share": cell.win_share}
         table.setdefault(row, {})[column] = entry
     return {"pool": [str(ref) for ref in online.league.members()], "payoff": table}
 
