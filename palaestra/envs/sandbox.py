@@ -288,6 +288,13 @@ class Bubblewrap(_Files):
         if self._control is not None:
             self._control.close()
         if self._jail is not None:
+            # The jail's init first: bwrap then reaps it and ends. Killed itself, it would leave a zombie behind in
+            # containers whose own init does not reap.
+            outer = self._jail.pid
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                for inner in Path(f"/proc/{outer}/task/{outer}/children").read_text().split():
+                    os.kill(int(inner), signal.SIGKILL)
+                self._jail.wait(5)
             _kill_group(self._jail)
         self._jail = self._control = None
 
@@ -317,10 +324,11 @@ class Bubblewrap(_Files):
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End a program that leads its own process group, with all that belongs to it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """End a program and its process group. Only once: after that its id may be another's."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 class UnsafeSubprocess(_Files):
