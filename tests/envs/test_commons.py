@@ -93,7 +93,7 @@ def test_rewards_follow_the_takes_by_hand() -> None:
     env = Commons(rounds=2)
     env.start(seed_with(20, 20, rounds=2))
     env.submit({s: f"[take {n}]" for s, n in zip(FISHERS, (8, 1, 1, 0, 0), strict=True)})  # 10 stay, 20 again
-    assert env.waiting["fisher_0"].told == ("You got 8. All got 10. Round 2 of 2: 20 fish.",)
+    assert env.waiting["fisher_0"].told == ("You got 8. Round 2: 20 fish.",)
     env.submit(dict.fromkeys(FISHERS, "[take 8]"))  # 40 wanted of 20
     best = 10 + 20
     expected = [12, 5, 5, 4, 4]
@@ -125,7 +125,7 @@ def test_one_greedy_seat_gains_at_the_cost_of_planners_until_they_notice() -> No
         assert sum(play(env, seed, wary).returns().values()) < sum(together.returns().values())
 
 
-def test_level_zero_tells_the_sum_only_and_level_one_names_unless_anonymous() -> None:
+def test_level_zero_tells_no_takes_of_others_and_level_one_names_unless_anonymous() -> None:
     for params, named in (({}, False), ({"level": 1}, True), ({"level": 1, "anonymous": True}, False)):
         env = Commons(**params)
         env.start(0)

@@ -79,10 +79,11 @@ def test_a_judge_without_a_legal_answer_is_undecided() -> None:
 # -- quotes ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_numbered_quote_reaches_the_judge_as_verified() -> None:
+def test_a_quote_reaches_the_judge_as_verified_or_not() -> None:
     env = started()
     facts = env.facts["passage"][DEBATERS[0]]["facts"]
-    env.submit({"debater_0": "[quote 2]", "debater_1": f"<quote>{facts[0]}</quote> and <quote>no</quote> [claim]"})
+    thing = facts[1].split()[1]
+    env.submit({"debater_0": f"[quote {thing}]", "debater_1": f"<quote>{facts[0]}</quote> <quote>no</quote> [claim]"})
     letters = sides(env)
     assert env.waiting[JUDGE].told[1:] == (
         f"debater_0 for {letters['debater_0']}, verified quote: {facts[1]}",
@@ -184,7 +185,7 @@ def test_blind_judges_read_nothing_and_oracle_judges_read_the_passage() -> None:
     assert set(blind.waiting) == set(oracle.waiting) == {JUDGE}
     assert len(blind.view(JUDGE)) == 1
     facts = oracle.facts["passage"][DEBATERS[0]]["facts"]
-    assert [t for _, t in oracle.view(JUDGE)][1:] == [f"{n} {f}" for n, f in enumerate(facts, 1)]
+    assert [t for _, t in oracle.view(JUDGE)][1:] == ["Passage: " + " ".join(facts)]
     assert play(blind, 0, "verified_quotes").returns() == {JUDGE: 0.75}
     assert play(oracle, 0, "verified_quotes").returns()[JUDGE] > 0.9
 
@@ -324,7 +325,7 @@ def write(path: Path, *lines: Any) -> str:
 
 
 def own(n: int) -> dict[str, Any]:
-    facts = [f"The gate of court {n} is open.", "The gate of the yard is shut.", "It rains."]
+    facts = [f"The gate of court {n} is open.", "The gate of the yard is shut. 3 men wait.", "It rains."]
     return {"id": f"p{n}", "facts": facts, "question": f"How is the gate of court {n}?", "answers": ["open", "shut"]}
 
 
@@ -337,6 +338,7 @@ def test_own_passages_are_read_split_and_argued_about(tmp_path: Path, level: int
         done = [play(env, seed, "quoter") for seed in range(60)]
         seen[split] = {e.key for t in done for e in t.events if isinstance(e, Instance)}
         assert mean(t.outcome()["judge_right"] for t in done) == 1.0
+        assert sum(t.count(Malformed, seat) for t in done for seat in env.seats) == 0
         assert Debate.replay(done[0]).transcript.events == done[0].events
     assert seen["train"] and seen["test"] and not seen["train"] & seen["test"]
 

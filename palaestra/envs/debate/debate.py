@@ -14,10 +14,10 @@ Rules: a question has two answers, a and b; each debater argues for one, drawn. 
 `</quote>` is looked up in the passage: the judge is shown it as verified or unverified. The judge then answers with a
 percentage, `[answer a 80]`.
 
-Level 0: four numbered facts, a question of one hop, one round; a debater moves `[quote 2]` (fact 2 is shown, verified)
-or `[claim]` (no evidence), and only quotes reach the judge, not talk. The judge's percentages are tens. Level 1: twelve
-facts, two or three hops, three rounds of free speech of at most 100 words, heard by the judge and the other debater;
-percentages from 50 to 100.
+Level 0: four facts, a question of one hop, one round; a debater moves `[quote lamp]` (the fact about the lamp is shown,
+verified) or `[claim]` (no evidence), and only quotes reach the judge, not talk. The judge's percentages are tens. Level
+1: twelve facts, two or three hops, three rounds of free speech of at most 100 words, heard by the judge and the other
+debater; percentages from 50 to 100.
 
 Parameters. `protocol`: "debate"; "consultancy" (one drawn debater argues alone; at level 1 the judge asks back
 between rounds); "blind" (the judge answers at once); "oracle" (the judge reads the passage, nobody argues). A seed
@@ -42,7 +42,17 @@ import random
 import re
 from typing import Any
 
-from palaestra.envs.debate.passages import Passage, best_chain, generate, load, one_line, sentences, weight
+from palaestra.envs.debate.passages import (
+    Passage,
+    best_chain,
+    generate,
+    labels,
+    load,
+    numbered,
+    one_line,
+    sentences,
+    weight,
+)
 from palaestra.envs.grammar import Move, quotes
 from palaestra.envs.script import Player, Request, Script, ScriptedEnv, play_random
 from palaestra.errors import EnvError, nearest
@@ -108,17 +118,17 @@ class Debate(ScriptedEnv):
 
         self.tell(f"{passage.question} a: {texts['a']}. b: {texts['b']}.", to=(*speakers, JUDGE))
         for seat in speakers:
-            self.tell(f"You argue for {sides[seat]}.", to=seat)
-            self._read_out(passage, seat)
+            self.tell(f"You argue for {sides[seat]}: {texts[sides[seat]]}.", to=seat)
+            self.tell("Passage: " + " ".join(numbered(passage.facts) if self.level == 0 else passage.facts), to=seat)
         if self.protocol == "oracle":
-            self._read_out(passage, JUDGE)
+            self.reveal("Passage: " + " ".join(passage.facts), to=JUDGE)
 
         shown: dict[str, list[tuple[bool, str]]] = {s: [] for s in DEBATERS}
         for turn in range(self.rounds or (3 if self.level else 1)) if speakers else ():
             if turn and self.level and self.protocol == "consultancy":
                 asked = yield self.turn(JUDGE)
                 self.tell(f"The judge asks: {_short(asked.speech)}", to=speakers)
-            moves = ("claim", f"quote 1..{len(passage.facts)}") if self.level == 0 else ()
+            moves = ("claim", "quote " + "|".join(labels(passage.facts))) if self.level == 0 else ()
             said = yield self.turn(speakers, *moves, default="claim" if moves else None)
             for seat, move in said.items():
                 hearers = [JUDGE, *(s for s in speakers if s != seat and self.level)]
@@ -168,21 +178,12 @@ class Debate(ScriptedEnv):
 
         return _known(self.secrets("passage", draw, redraw, item=key)[DEBATERS[0]])
 
-    def _read_out(self, passage: Passage, seat: str) -> None:
-        """The facts: one numbered message each at level 0, one text at level 1."""
-        say = self.reveal if seat == JUDGE else self.tell
-        if self.level:
-            say("Passage: " + " ".join(passage.facts), to=seat)
-        else:
-            for number, fact in enumerate(passage.facts, 1):
-                say(f"{number} {fact}", to=seat)
-
     def _show(self, seat: str, letter: str, move: Move, passage: Passage, hearers: list[str]) -> list[tuple[bool, str]]:
         """Tell the judge (and at level 1 the other debater) what a debater brings; the quotes, with their truth."""
         text = " ".join(passage.facts)
         found = [q for q in map(one_line, quotes(move.raw)) if q]
         if move.verb == "quote":
-            found.insert(0, passage.facts[int(move.args[0]) - 1])
+            found.insert(0, passage.facts[labels(passage.facts).index(move.args[0])])
         checked = [(q in text, q) for q in dict.fromkeys(found)][:MAX_QUOTES]
         for ok, quote in checked:
             self.reveal(f"{seat} for {letter}, {'verified' if ok else 'unverified'} quote: {quote}", to=hearers)
@@ -221,10 +222,11 @@ def _asked(request: Request) -> tuple[str, dict[str, str]]:
 
 def _facts(request: Request) -> tuple[str, ...]:
     """The passage as its reader was told it; empty for who was not."""
-    told = [text for who, text in request.view if who == "told"]
-    if request.env.level:
-        return tuple(s for text in told if text.startswith("Passage: ") for s in sentences(text[9:]))
-    return tuple(found[1] for text in told if (found := re.fullmatch(r"\d+ (.*)", text)))
+    text = next((t for who, t in request.view if who == "told" and t.startswith("Passage: ")), "Passage: ")
+    facts = sentences(text.removeprefix("Passage: "))
+    if any(c.startswith("quote 1|") for c in request.commands):  # numbered
+        facts = [f.partition(" ")[2] for f in facts]
+    return tuple(facts)
 
 
 def _side(request: Request) -> str:
@@ -232,14 +234,14 @@ def _side(request: Request) -> str:
 
 
 def _argue(request: Request, chosen: list[str], speech: str = "") -> str:
-    """Bring these quotes: by number where facts are numbered (the last of them), else as text, once."""
+    """Bring these quotes: as a move where there is one (the last of them), else as text, in the first round."""
     letter = _side(request)
     if not request.commands:
         marked = " ".join(f"<quote>{q}</quote>" for q in chosen if request.turn == 0)
         return f"{speech or f'The answer is {letter}.'} {marked}".strip()
     facts = _facts(request)
     if chosen and chosen[-1] in facts:
-        return f"[quote {facts.index(chosen[-1]) + 1}]"
+        return f"[quote {labels(facts)[facts.index(chosen[-1])]}]"
     return " ".join([*(f"<quote>{q}</quote>" for q in chosen), "[claim]"])
 
 

@@ -5,8 +5,8 @@ A passage is a handful of facts, a question, and two answers of which the facts 
     {"id": "p1", "facts": ["The lamp of Ana is red.", "The coin of Ana is blue."],
      "question": "What color is the lamp of Ana?", "answers": ["red", "blue"]}
 
-`facts` are two or more texts, `answers` the right one first, then the wrong one; `id` (any text, by default the line
-number) decides the split. Other keys are ignored.
+`facts` are two or more texts (a sentence each; longer ones are cut into sentences), `answers` the right one first, then
+the wrong one; `id` (any text, by default the line number) decides the split. Other keys are ignored.
 
 Generated passages put a question of one hop at level 0 (four facts; the object decides, a fact about the same owner
 lures) and of two or three hops at level 1 (twelve facts; a relation of another kind lures: "works in" where the
@@ -20,6 +20,7 @@ import json
 import os
 import random
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from palaestra.errors import EnvError
@@ -167,7 +168,22 @@ def _read(where: str, number: str, line: str) -> tuple[str, Passage]:
         raise EnvError(f"{where}: key 'question': got {question!r}\n  it must be a non-empty text")
     name = str(data.get("id", number))
     first, second = sorted((right, wrong))
-    return name, Passage((name,), one_line(question), (first, second), right, tuple(facts))
+    cut = tuple(s for fact in facts for s in sentences(fact))
+    return name, Passage((name,), one_line(question), (first, second), right, cut)
+
+
+def labels(facts: Sequence[str]) -> tuple[str, ...]:
+    """What each fact is called in a move: by its thing where each has one of its own, else by its number from 1."""
+    things = [found[1].lower() for fact in facts if (found := re.match(r"The (\w+) of ", fact))]
+    if len(things) == len(facts) == len(set(things)):
+        return tuple(things)
+    return tuple(str(n) for n in range(1, len(facts) + 1))
+
+
+def numbered(facts: Sequence[str]) -> list[str]:
+    """The facts as a debater reads them where it quotes by label: with their numbers, if these are the labels."""
+    names = labels(facts)
+    return [f"{name} {fact}" if name.isdigit() else fact for name, fact in zip(names, facts, strict=True)]
 
 
 # -- evidence ----------------------------------------------------------------------------------------------------

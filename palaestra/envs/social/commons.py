@@ -4,7 +4,7 @@
 |---|---|
 | seats | `fisher_0` to `fisher_4` |
 | turns | one a round for every seat, all at once; level 1 has a round of talk first |
-| hidden | nothing but the takes of others in the same round; level 0 tells only their sum |
+| hidden | the takes of others: level 0 tells only what is left, level 1 who took what |
 | reward | own fish times 5, over what the best joint plan takes: the plan pays 1 each; 0 to 5; not zero-sum |
 | gold outcome | survival, efficiency, equality, over-use, promises broken |
 | theory | level 1 from a full lake: the plan takes 11 * 50 + 100 = 650; if all take all they can, 100, reward 0.154 |
@@ -125,7 +125,7 @@ class Commons(ScriptedEnv):
         by_name = self.level > 0 and not self.anonymous
         for seat in self.seats:
             opening = STARTS[wording].format(seat=seat, capacity=capacity)
-            self.tell(f"{opening} {_now(stock, 1, rounds)}", to=seat)
+            self.tell(f"{opening} There are {rounds} rounds. {_now(stock, 1)}", to=seat)
 
         pledges: dict[str, int] = {}
         if self.level and not self.silent:
@@ -149,10 +149,12 @@ class Commons(ScriptedEnv):
             factor = rng.choice(GROWTH) if self.shocks else 2.0
             stock = grow(stock - sum(got.values()), capacity, factor)
             played += 1
-            names = " " + ", ".join(f"{s} {n}" for s, n in got.items()) + "." if by_name else ""
-            after = _now(stock, played + 1, rounds) if played < rounds else "The season is over."
+            after = _now(stock, played + 1) if played < rounds else "The season is over."
+            if self.level:
+                names = " " + ", ".join(f"{s} {n}" for s, n in got.items()) + "." if by_name else ""
+                after = f"All got {sum(got.values())}.{names} {after}"
             for seat in self.seats:
-                self.tell(f"You got {got[seat]}. All got {sum(got.values())}.{names} {after}", to=seat)
+                self.tell(f"You got {got[seat]}. {after}", to=seat)
 
         self.reward({s: n * N / best for s, n in caught.items()})
         inequality = gini(list(caught.values()))
@@ -181,8 +183,8 @@ STARTS = (
 )
 
 
-def _now(stock: int, turn: int, rounds: int) -> str:
-    return f"Round {turn} of {rounds}: {stock} fish." if stock else "The fish are gone."
+def _now(stock: int, turn: int) -> str:
+    return f"Round {turn}: {stock} fish." if stock else "The fish are gone."
 
 
 def _speech(seat: str, move: Move) -> str:
@@ -198,9 +200,10 @@ def _lake_now(request: Request) -> tuple[int, int, int, int]:
     """Capacity, fish, round and number of rounds, as the seat was told."""
     told = [text for who, text in request.view if who == "told"]
     capacity = re.search(r"(?:at most|feed|room for) (\d+)", told[0])
-    now = [found for text in told if (found := re.search(r"Round (\d+) of (\d+): (\d+) fish\.\Z", text))][-1]
-    assert capacity is not None
-    return int(capacity[1]), int(now[3]), int(now[1]), int(now[2])
+    rounds = re.search(r"There are (\d+) rounds", told[0])
+    now = [found for text in told if (found := re.search(r"Round (\d+): (\d+) fish\.\Z", text))][-1]
+    assert capacity is not None and rounds is not None
+    return int(capacity[1]), int(now[2]), int(now[1]), int(rounds[1])
 
 
 def _top(request: Request) -> int:
