@@ -313,14 +313,15 @@ class Estimator:
         return tuple(turn if f == "turn" else getattr(sample, f) for f in self.spec.key)
 
     def advantages(self, samples: Sequence[Sample]) -> Advantages:
-        """One advantage a turn for each sample (a sample without turns gets an empty list). Updates the state."""
+        """One advantage a turn for each sample (a sample without turns gets an empty list and counts
+        nowhere). Updates the state."""
         by_turn = self.spec.unit == "turn"
         to_go = self.spec.returns == "to_go"
         returns: list[float] = []
         groups: list[Hashable] = []
         for s in samples:
             values = rewards_to_go(s.rewards) if to_go else [s.total] * len(s.rewards)
-            for turn in range(len(s.rewards)) if by_turn else range(1):
+            for turn in range(len(s.rewards) if by_turn else min(len(s.rewards), 1)):
                 returns.append(float(values[turn]) if by_turn else s.total)
                 groups.append(self._key(s, turn))
         if self.spec.baseline == "ema":
@@ -333,7 +334,7 @@ class Estimator:
         out: list[list[float]] = []
         for s in samples:
             turns = len(s.rewards)
-            out.append([next(rest) for _ in range(turns)] if by_turn else [next(rest)] * turns)
+            out.append([next(rest) for _ in range(turns)] if by_turn or not turns else [next(rest)] * turns)
         return Advantages(out, stats)
 
     def _running(self, returns: Sequence[float], groups: Sequence[Hashable]) -> tuple[Floats, GroupStats]:

@@ -174,6 +174,7 @@ def plan(rows: Sequence[Row], *, tokens_per_micro_batch: int, packing: bool) -> 
         order = sorted(range(len(rows)), key=lambda i: keys[i][0])
     else:
         order = sorted(range(len(rows)), key=lambda i: (len(keys[i][0]) + keys[i][1], keys[i][0]))
+    order = [i for i in order if keys[i][0]]  # rows without a trained token ask for nothing
     cap = min(tokens_per_micro_batch, PACKED_ROW_TOKENS) if packing else tokens_per_micro_batch
     filled: list[tuple[Trie, list[int]]] = []
     padded = 0  # rows of the rectangle, not counting what sharing will save
@@ -232,6 +233,8 @@ class Layout(NamedTuple):
     """For each trained token, its query."""
     choices_MKJ: np.ndarray
     """For each candidate of each choice, the queries of its tokens; -1 is padding."""
+    divisors_MK: np.ndarray
+    """What a candidate's summed log-probability is divided by."""
     values_U: np.ndarray
     """Flat indices of the hidden states that values are read from."""
 
@@ -242,6 +245,7 @@ def layout(rows: Sequence[Row], batch: MicroBatch, *, packing: bool) -> Layout:
     flats: list[int] = []
     targets: list[int] = []
     choices: list[list[list[int]]] = []
+    divisors: list[tuple[float, ...]] = []
     tokens = 0
     values: list[int] = []
     for kind in (TokenRow, ChoiceRow, ValueRow):
@@ -263,6 +267,7 @@ def layout(rows: Sequence[Row], batch: MicroBatch, *, packing: bool) -> Layout:
                     flats += [flat[n] for n in nodes]
                     targets += candidate
                 choices.append(asked)
+                divisors.append(row.divisors)
             else:
                 values += [flat[path[p]] for p in row.positions]
     stride = max(targets, default=0) + 1
@@ -270,11 +275,14 @@ def layout(rows: Sequence[Row], batch: MicroBatch, *, packing: bool) -> Layout:
     heads, head = np.unique(keys // stride, return_inverse=True)
     most = max((len(c) for asked in choices for c in asked), default=1)
     padded = np.full((len(choices), max((len(a) for a in choices), default=1), most), -1, np.int64)
+    unit = np.ones(padded.shape[:2], np.float32)
     for m, asked in enumerate(choices):
         for k, raw in enumerate(asked):
             padded[m, k, : len(raw)] = query[raw]
+        if divisors[m]:
+            unit[m, : len(asked)] = divisors[m]
     read = np.asarray(values, np.int64)
-    return Layout(ids, positions, visible, heads, head, keys % stride, query[:tokens], padded, read)
+    return Layout(ids, positions, visible, heads, head, keys % stride, query[:tokens], padded, unit, read)
 
 
 def _place(tries: list[Trie], packing: bool) -> tuple[list[list[int]], np.ndarray, np.ndarray, np.ndarray | None]:
@@ -297,7 +305,7 @@ def _place(tries: list[Trie], packing: bool) -> tuple[list[list[int]], np.ndarra
         for depth, node in enumerate(path):
             if place[node] < 0:  # a shared prefix is read off where it comes first
                 place[node] = b * length + depth
-    return [place], ids, np.broadcast_to(np.arange(length), ids.shape), None
+    return [place], ids, np.tile(np.arange(length), (len(ids), 1)), None
 
 
 def causal_lm(module: nn.Module) -> Any:
@@ -315,7 +323,7 @@ def _packable(config: Any) -> str | None:
 
 
 def _logits(lm: Any, hidden: Tensor) -> Tensor:
-    """The head's logits in float32, with the three scalings that transformers applies outside of the head."""
+    """The head's logits in float32, with the three scalings that transformers applies outside of it."""
     config = lm.config.get_text_config()
     logits: Tensor = lm.get_output_embeddings()(hidden).float()
     if scale := getattr(config, "logit_scale", None):
@@ -449,7 +457,7 @@ class Learner:
                 tally.add("value_loss", error.detach(), mine.value)
             torch.autograd.backward(loss, inputs=list(self.parameters.values()))
             tally.add("loss", loss.detach(), None)
-            tally.units(data, known_N, out)
+            tally.units(data, known_N)
             for name, (part, of) in (goal.stats(data) if goal.stats else {}).items():
                 tally.add(name, part, of)
             tally.add("tokens_forward", torch.tensor(float(size)), None)
@@ -564,11 +572,17 @@ class Learner:
             logprobs_Q = self._queried(lm, hidden[put(where.heads_C)], put(where.head_Q), put(where.target_Q), where)
         choices = put(where.choices_MKJ)
         there = choices >= 0
-        scores_MK = (logprobs_Q[choices.clamp(min=0)] * there).sum(-1) if choices.numel() else there.any(-1).float()
         mask_MK = there.any(-1)
+        scores_MK = (logprobs_Q[choices.clamp(min=0)] * there).sum(-1) if choices.numel() else mask_MK.float()
+        scores_MK = scores_MK / put(where.divisors_MK)
         legal_MK = scores_MK.masked_fill(~mask_MK, MASKED).log_softmax(-1)
-        values = hidden[put(where.values_U)] if len(where.values_U) else hidden[:0]
-        values_U = self.value_head(values) if self.value_head is not None else values.new_zeros(0)
+        values_U = hidden.new_zeros(0)
+        if len(where.values_U):
+            if self.value_head is None:
+                raise ScenarioError(
+                    "value rows, and the learner has no value head\n  Learner(..., value_head=ValueHead(size))"
+                )
+            values_U = self.value_head(hidden[put(where.values_U)])
         return Output(logprobs_Q[put(where.tokens_N)], legal_MK, mask_MK, values_U), where.ids_BT.size
 
     def _queried(self, lm: Any, hidden_CD: Tensor, head_Q: Tensor, target_Q: Tensor, where: Layout) -> Tensor:
@@ -579,7 +593,7 @@ class Learner:
             return logits[head, target] - logits.logsumexp(-1)[head]
 
         if not len(head_Q):
-            return hidden_CD.new_zeros(0, dtype=torch.float32)
+            return hidden_CD.new_zeros(0).float()
         if len(hidden_CD) <= self.head_chunk:  # one chunk is all there is: nothing to save by recomputing
             return chunk(hidden_CD, head_Q, target_Q)
         starts = range(0, len(hidden_CD), self.head_chunk)
@@ -706,14 +720,14 @@ class Learner:
         rows = [TokenRow.of("check", ids, [False] + [True] * (len(ids) - 1)) for ids in sequences]
         ours = self.logprobs(self.module, rows)
         device = next(lm.parameters()).device
-        low = torch.float32 not in (self.autocast or lm.dtype,)
+        tolerance = 1e-4 if (self.autocast or lm.dtype) == torch.float32 else 0.1
         for ids, score in zip(sequences, ours, strict=True):
             tokens = torch.tensor([ids], device=device)
             with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
                 logits = self.module(input_ids=tokens, use_cache=False).logits
             theirs = logits[0, :-1].float().log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0].cpu()
             gap = float((score.logprobs - theirs).abs().max())
-            if not gap <= (0.1 if low else 1e-4):
+            if not gap <= tolerance:
                 raise ScenarioError(
                     f"learner: log-probabilities of {type(lm).__name__} differ from its own by {gap:.2g} "
                     f"({'packed' if self.packing else 'padded'})\n  set packing = false; if it stays, this model has a "
@@ -742,7 +756,7 @@ class Tally:
         """A numerator and its denominator; None: a plain sum."""
         self._parts.setdefault(name, []).append((part.detach(), of))
 
-    def units(self, data: Units, known_N: Tensor, out: Output) -> None:
+    def units(self, data: Units, known_N: Tensor) -> None:
         """The metrics of any objective."""
         with torch.no_grad():
             total = data.count_N.sum()

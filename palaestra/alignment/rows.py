@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from palaestra.agents.episode import Episode, PolicyRef, Trajectory
 from palaestra.errors import RecordError
@@ -85,6 +85,8 @@ class ChoiceRow:
     positive: float
     negative: float
     weight: float = 1.0
+    divisors: tuple[float, ...] = ()
+    """What the sum of each candidate's token log-probabilities is divided by before they are normalized; empty: 1."""
 
     @classmethod
     def of(
@@ -96,13 +98,15 @@ class ChoiceRow:
         behavior: float = math.nan,
         advantage: float = 0.0,
         weight: float = 1.0,
+        divisors: Sequence[float] = (),
     ) -> ChoiceRow:
         """A row from one advantage. A `behavior` of nan means unknown.
 
         Raises:
-            RecordError: no prefix, an empty candidate, or `chosen` is none of them.
+            RecordError: no prefix, an empty candidate, `chosen` is none of them, or not one divisor each.
         """
-        if not prefix or not candidates or not all(candidates) or not -1 <= chosen < len(candidates):
+        sane = prefix and candidates and all(candidates) and -1 <= chosen < len(candidates)
+        if not sane or len(divisors) not in (0, len(candidates)):
             raise RecordError(
                 f"choice of {policy}: prefix of {len(prefix)} tokens, {len(candidates)} candidates, chosen {chosen}\n"
                 "  candidates are not empty and follow at least one token"
@@ -110,7 +114,7 @@ class ChoiceRow:
         kept = tuple(tuple(c) for c in candidates)
         advantage = advantage if chosen >= 0 else 0.0
         pos, neg = weight * max(advantage, 0.0), weight * min(advantage, 0.0)
-        return cls(policy, tuple(prefix), kept, chosen, behavior, pos, neg, weight)
+        return cls(policy, tuple(prefix), kept, chosen, behavior, pos, neg, weight, tuple(divisors))
 
     @property
     def trained(self) -> int:
@@ -141,7 +145,9 @@ class ValueRow:
 Row = TokenRow | ChoiceRow | ValueRow
 
 
-def rows_of(trajectory: Trajectory, advantages: Sequence[float] | float) -> list[Row]:
+def rows_of(
+    trajectory: Trajectory, advantages: Sequence[float] | float, *, norm: Literal["sum", "token"] = "sum"
+) -> list[Row]:
     """The rows of one trajectory.
 
     At most one `TokenRow` holds the freely sampled tokens of all turns; every recorded choice gives a `ChoiceRow`.
@@ -151,6 +157,7 @@ def rows_of(trajectory: Trajectory, advantages: Sequence[float] | float) -> list
     Args:
         trajectory: as recorded.
         advantages: one a turn of the seat (indexed by `Span.turn`), or one for all.
+        norm: how the policy weighed candidates: by their log-probability, or by its mean over their tokens.
     """
     policy = PolicyRef.parse(trajectory.policy).name
     at = (lambda turn: advantages) if isinstance(advantages, int | float) else advantages.__getitem__
@@ -172,11 +179,9 @@ def rows_of(trajectory: Trajectory, advantages: Sequence[float] | float) -> list
         rows.append(TokenRow.of(policy, ids[:end], mask[:end], behavior, each))
     for c in trajectory.choices:
         prefix = ids[: c.position]
-        if c.chosen >= 0:
-            row = ChoiceRow.of(policy, prefix, c.candidates, c.chosen, c.logprobs[c.chosen], float(at(c.turn)))
-        else:
-            row = ChoiceRow.of(policy, prefix, c.candidates)
-        rows.append(row)
+        lengths = [float(len(ids)) for ids in c.candidates] if norm == "token" else []
+        drawn_at, advantage = (c.logprobs[c.chosen], float(at(c.turn))) if c.chosen >= 0 else (math.nan, 0.0)
+        rows.append(ChoiceRow.of(policy, prefix, c.candidates, c.chosen, drawn_at, advantage, divisors=lengths))
     return rows
 
 
@@ -209,7 +214,7 @@ def merge(rows: Iterable[Row]) -> list[Row]:
             key: object = (TokenRow, row.policy, row.ids, row.mask, row.behavior)
         elif isinstance(row, ChoiceRow):
             behavior = None if math.isnan(row.behavior) else row.behavior  # nan is not equal to itself
-            key = (ChoiceRow, row.policy, row.prefix, row.candidates, row.chosen, behavior)
+            key = (ChoiceRow, row.policy, row.prefix, row.candidates, row.chosen, behavior, row.divisors)
         else:
             key = (ValueRow, row.policy, row.ids, row.positions, row.targets)
         kept[key] = _sum(kept[key], row) if key in kept else row

@@ -14,8 +14,8 @@ def importance(units: Units, cap: float) -> Tensor:
     μ is the behavior policy as recorded. Per token, never a product over tokens, which explodes or vanishes with
     length.
 
-    Source: arXiv 1802.01561 eq. 1 (V-trace's truncation); per token as in arXiv 2510.18855 and its peers.
-    Differs: no lower bound.
+    Source: arXiv 1802.01561 eq. 1 (V-trace's ρ̄); for the gap between engine and learner, Yao et al. 2025, "Your
+    efficient RL framework secretly brings you off-policy RL training". Differs: nothing; there is no lower bound.
     """
     return (units.logprobs_N.detach() - units.behavior_N).exp().clamp(max=cap)
 

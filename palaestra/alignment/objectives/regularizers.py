@@ -46,7 +46,7 @@ def kl_exact(units: Units) -> Tensor:
 def kl_k2(units: Units) -> Tensor:
     """Σ_i n_i (log π_i − log π₀_i)² / 2 over trained units; its gradient is that of KL(π‖π₀) where π sampled them.
 
-    Source: Schulman 2020, "Approximating KL divergence"; as a loss, arXiv 2510.01555. Differs: nothing.
+    Source: Schulman 2020, "Approximating KL divergence"; as a loss, arXiv 2506.09477. Differs: nothing.
     """
     assert units.reference_N is not None
     return (0.5 * units.count_N * (units.logprobs_N - units.reference_N) ** 2).sum()
