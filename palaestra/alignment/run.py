@@ -18,7 +18,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,18 @@ class RunDir:
             return read_episodes(self.path / folder / f"step-{step:06d}.jsonl")
         return read_episodes(sorted((self.path / folder).glob("*.jsonl")))
 
+    def write_gold(self, step: int, values: Mapping[int, float]) -> None:
+        """The gold number by instance at an evaluation, so that versions can be paired later."""
+        (self.path / "eval").mkdir(exist_ok=True)
+        write_atomically(
+            self.path / "eval" / f"gold-{step:06d}.json", json.dumps({str(k): v for k, v in values.items()}).encode()
+        )
+
+    def gold(self, step: int) -> dict[int, float]:
+        """The gold number by instance at an evaluation."""
+        data = json.loads((self.path / "eval" / f"gold-{step:06d}.json").read_text())
+        return {int(k): v for k, v in data.items()}
+
     # -- checkpoints
     def checkpoints(self) -> list[int]:
         """The steps that a whole checkpoint exists for, ascending."""
@@ -172,8 +184,8 @@ class RunDir:
             if (self.path / name).exists():
                 write_atomically(self.path / name, b"".join(json.dumps(line).encode() + b"\n" for line in kept))
         for name in ("episodes", "eval"):
-            for shard in (self.path / name).glob("step-*.jsonl"):
-                if int(STEP.match(shard.name)[1]) > step:  # type: ignore[index]
+            for shard in (self.path / name).glob("*-*.json*"):
+                if int(shard.stem.rpartition("-")[2]) > step:
                     shard.unlink()
         for ref in self.versions():
             if ref.version > step:

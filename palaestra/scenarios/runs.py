@@ -138,10 +138,11 @@ class _Training:
         every = scenario.eval.every
         if step in (0, scenario.recipe.steps) or (every and step % every == 0):
             began = time.perf_counter()
-            found, sample = measure(scenario, online)
+            found, result = measure(scenario, online)
             line |= found
             line["time/eval_s"] = round(time.perf_counter() - began, 4)
-            self.run.write_episodes(step, sample, "eval")
+            self.run.write_episodes(step, result.sample, "eval")
+            self.run.write_gold(step, result.values.get(scenario.eval.measure, {}))
         if episodes and scenario.run.record:
             self.run.write_episodes(step, episodes)
         for ref in online.fresh_versions():
@@ -213,8 +214,8 @@ def restore(online: Online, run: RunDir, state: Mapping[str, Any], tensors: Mapp
 
 
 # -- measuring -------------------------------------------------------------------------------------------------------
-def measure(scenario: Scenario, online: Online) -> tuple[dict[str, float], list[Episode]]:
-    """The evaluation of the present versions, as metrics `eval/...`, and a few of its episodes."""
+def measure(scenario: Scenario, online: Online) -> tuple[dict[str, float], Evaluation]:
+    """The evaluation of the present versions: as metrics `eval/...`, and by instance."""
     out: dict[str, float] = {}
     focal = online.trainees[scenario.focal].policy if scenario.focal in online.trainees else None
     if scenario.eval.measure == "nashconv":
@@ -231,7 +232,7 @@ def measure(scenario: Scenario, online: Online) -> tuple[dict[str, float], list[
     if scenario.eval.measure in result.values:
         out["eval/gold"] = result.estimate(scenario.eval.measure).mean
     out["eval/failed"] = float(result.failed)
-    return out, result.sample
+    return out, result
 
 
 def pool_casts(online: Online, cast: Mapping[str, Policy]) -> list[dict[str, Policy]]:

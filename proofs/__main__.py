@@ -1,0 +1,19 @@
+"""`python -m proofs [name ...]`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = ("kills", "replay", "kuhn", "haggle", "two_policies", "learning")
+
+
+def main() -> None:
+    """Run the named proofs, by default all."""
+    for name in sys.argv[1:] or NAMES:
+        print(f"proof: {name}", flush=True)
+        importlib.import_module(f"proofs.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Every built-in scenario improves a named gold number on held-out instances; its twin with shuffled rewards does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from palaestra.scenarios.scenario import Scenario, library
+from proofs.common import SEEDS, Cell, interval, run_cells, table, value, write
+
+
+def main() -> None:
+    """Ten seeds a scenario, beside the twin; the whole table."""
+    names = library()
+    cells = [Cell(f"{name}{twin}", seed) for name in names for twin in ("", ":shuffled") for seed in SEEDS]
+    results = run_cells(cells, keep=Path("runs/proofs/learning.jsonl"))
+    by_name = {name: [r for r in results if r["scenario"] == name] for name in {c.scenario for c in cells}}
+    summary = [row(name, by_name[name], by_name[f"{name}:shuffled"]) for name in names]
+    text = ["# What each scenario learns", "", __doc__ or "", "", overview(summary), ""]
+    for name in names:
+        about = Scenario.load(name)
+        goal = "lower" if about.eval.goal == "min" else "higher"
+        against = f" against {', '.join(about.eval.against)}" if about.eval.against else ""
+        text += [f"## {name}", "", f"{about.about} Gold: {about.eval.measure}{against}, {goal} is better.", ""]
+        text += [seeds(by_name[name], by_name[f"{name}:shuffled"]), ""]
+    write("learning", {"summary": summary, "cells": results}, "\n".join(text))
+
+
+def gain(result: dict[str, Any]) -> float:
+    """How much better the gold number is at the end than at the start, in the direction of the goal."""
+    sign = -1.0 if result["goal"] == "min" else 1.0
+    return sign * (value(result, -1) - value(result, 0))
+
+
+def row(name: str, main: list[dict[str, Any]], twin: list[dict[str, Any]]) -> dict[str, Any]:
+    """A line of the overview."""
+    gains, control = [gain(r) for r in main], [gain(r) for r in twin]
+    return {
+        "scenario": name,
+        "measure": main[0]["measure"],
+        "before": fmean(value(r, 0) for r in main),
+        "after": fmean(value(r, -1) for r in main),
+        "gain": interval(gains),
+        "improved": sum(g > 0 for g in gains),
+        "twin_gain": interval(control),
+        "twin_mean": fmean(control),
+        "seeds": len(gains),
+        "cpu_s": fmean(r["cpu_s"] for r in main),
+        "bar": sum(g > 0 for g in gains) >= 8 and fmean(control) <= 0,
+    }
+
+
+def overview(summary: list[dict[str, Any]]) -> str:
+    head = ("scenario", "gold", "before", "after", "gain (95 % over seeds)", "improved", "twin's gain", "CPU s", "bar")
+    rows = [
+        (
+            r["scenario"],
+            r["measure"],
+            f"{r['before']:.3f}",
+            f"{r['after']:.3f}",
+            r["gain"],
+            f"{r['improved']} of {r['seeds']}",
+            r["twin_gain"],
+            f"{r['cpu_s']:.0f}",
+            "met" if r["bar"] else "missed",
+        )
+        for r in summary
+    ]
+    note = (
+        "Bar: at least 8 of 10 seeds improve, and the twin's mean gain is not positive. Gains point towards the goal."
+    )
+    return table(head, rows) + "\n\n" + note
+
+
+def seeds(main: list[dict[str, Any]], twin: list[dict[str, Any]]) -> str:
+    head = ("seed", "before", "after", "paired difference on instances", "twin before", "twin after")
+    rows = []
+    for a, b in zip(main, twin, strict=True):
+        d = a["difference"]
+        shown = f"{d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]" if d["n"] else "exact"
+        rows.append(
+            (a["seed"], *(f"{v:.3f}" for v in (value(a, 0), value(a, -1))), shown)
+            + tuple(f"{v:.3f}" for v in (value(b, 0), value(b, -1)))
+        )
+    return table(head, rows)
