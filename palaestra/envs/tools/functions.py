@@ -6,6 +6,7 @@ phrase by phrase. `PHRASES` holds them by family; `{k}` is a small number.
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import re
@@ -91,9 +92,16 @@ class Task(NamedTuple):
 
 def values(solution: str, inputs: list[Any]) -> list[str]:
     """What our own `solution` (never a submission) gives for `inputs`, as JSON text."""
+    f = _function(solution)
+    return [json.dumps(f(i)) for i in inputs]  # no solution changes its input
+
+
+@functools.lru_cache(4096)
+def _function(solution: str) -> Callable[[Any], Any]:
     space: dict[str, Any] = {}
     exec(solution, space)
-    return [json.dumps(space["f"](json.loads(json.dumps(i)))) for i in inputs]
+    f: Callable[[Any], Any] = space["f"]
+    return f
 
 
 def program(argument: str, lines: list[str]) -> str:
@@ -185,8 +193,8 @@ def draw_task(rng: random.Random, level: int, ood: bool) -> Task:
             value = beside(rng, rng.choice(public))
             if value not in public and value not in perturbed:
                 perturbed.append(value)
-        hidden = values(solution, perturbed + edge)
-        if len(set(hidden)) >= 3 and len(set(values(solution, public + perturbed))) >= 2:
+        found = values(solution, public + perturbed + edge)
+        if len(set(found[len(public) :])) >= 3 and len(set(found[: -len(edge)])) >= 2:
             return Task(text, key, solution, public, perturbed, edge)
 
 
