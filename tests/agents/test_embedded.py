@@ -115,7 +115,7 @@ def test_same_jobs_give_the_same_bits(engine):
 
 
 def test_a_job_alone_draws_what_it_draws_in_a_batch_of_forty(engine):
-    asked = jobs(40, tokens=20, stop_ids=(7, 8, 9))
+    asked = jobs(40, tokens=12, stop_ids=tuple(range(5, 15)))
     together = engine.serve("generate", asked)
     for job, done in zip(asked, together, strict=True):
         alone = engine.serve("generate", [job])[0]
@@ -124,10 +124,10 @@ def test_a_job_alone_draws_what_it_draws_in_a_batch_of_forty(engine):
 
 
 def test_prompts_of_one_length_in_at_least_sixteen_rows_give_the_same_bits_in_any_batch(engine):
-    asked = jobs(40, tokens=20, low=30, high=31)
+    asked = jobs(40, tokens=12, low=30, high=31)
     together = engine.serve("generate", asked)
     assert engine.serve("generate", asked[:20]) == together[:20]
-    assert [engine.serve("generate", [job])[0] for job in asked] == together
+    assert [engine.serve("generate", [job])[0] for job in asked[::3]] == together[::3]
 
 
 def test_order_of_jobs_does_not_change_a_jobs_reply(engine):
@@ -138,12 +138,12 @@ def test_order_of_jobs_does_not_change_a_jobs_reply(engine):
 
 def test_equal_prompts_share_rows_and_part_where_they_differ(engine):
     few = prefixes(3)
-    asked = [GenerateJob(few[i % 3], Sampling(15), P, seed=i // 6) for i in range(60)]  # seeds repeat too
+    asked = [GenerateJob(few[i % 3], Sampling(10), P, seed=i // 6) for i in range(36)]  # seeds repeat too
     done = engine.serve("generate", asked)
-    assert len({tuple(d.ids) for d in done}) > 20
+    assert len({tuple(d.ids) for d in done}) > 12
     for job, d in zip(asked, done, strict=True):
         assert furthest(d.logprobs, slow(engine.live("p"), job.prefix, d.ids)) < 1e-5
-        assert engine.serve("generate", [job])[0].ids == d.ids
+    assert [engine.serve("generate", [job])[0].ids for job in asked[::6]] == [d.ids for d in done[::6]]
     twins = [d for job, d in zip(asked, done, strict=True) if job.prefix == few[0] and job.seed == 0]
     assert len(twins) == 2 and twins[0] == twins[1]
 
@@ -182,6 +182,7 @@ def test_padding_is_masked_under_every_attention(attention):
     asked = jobs(20)
     for job, done in zip(asked, engine.serve("generate", asked), strict=True):
         assert furthest(done.logprobs, slow(made, job.prefix, done.ids)) < 1e-5
+    check_scores(engine)
 
 
 def test_layers_that_slide_are_served_too():
@@ -199,6 +200,7 @@ def test_layers_that_slide_are_served_too():
     asked = [*jobs(10), *jobs(10)]
     for job, done in zip(asked, engine.serve("generate", asked), strict=True):
         assert furthest(done.logprobs, slow(engine.live("p"), job.prefix, done.ids)) < 1e-4
+    check_scores(engine, 1e-4)
 
 
 # -- score ----------------------------------------------------------------------------------------------------------
@@ -208,14 +210,27 @@ def candidates(count, seed=1):
     return [*made, made[0][:1], made[0] + [7]]
 
 
-def test_scores_are_the_logprobs_of_each_candidate_after_its_prefix(engine):
-    engine.tokens_per_pass = 400  # several passes
+def check_scores(engine, bound=1e-5):
     asked = [ScoreJob(prefix, candidates(4, i), P) for i, prefix in enumerate(prefixes(30))]
     asked += asked[:3] + [ScoreJob(asked[0].prefix[:4], [asked[0].prefix[4:6]], P), ScoreJob([9], [], P)]
     for job, scored in zip(asked, engine.serve("score", asked), strict=True):
         assert [len(s) for s in scored] == [len(c) for c in job.candidates]
         for candidate, logprobs in zip(job.candidates, scored, strict=True):
-            assert furthest(logprobs, slow(engine.live("p"), job.prefix, candidate)) < 1e-5
+            assert furthest(logprobs, slow(engine.live("p"), job.prefix, candidate)) < bound
+
+
+def test_scores_are_the_logprobs_of_each_candidate_after_its_prefix(engine):
+    check_scores(engine)
+    engine.tokens_per_pass = 150  # many passes
+    check_scores(engine)
+
+
+def test_candidates_that_begin_alike_are_scored_apart(engine):
+    tree = [[5], [5, 6], [5, 6, 7], [5, 6, 8], [5, 9, 7], [6, 6, 7], [5, 6, 7]]
+    scored = engine.serve("score", [ScoreJob([9, 8, 7], tree, P)])[0]
+    for candidate, logprobs in zip(tree, scored, strict=True):
+        assert furthest(logprobs, slow(engine.live("p"), [9, 8, 7], candidate)) < 1e-5
+    assert scored[2] == scored[6] and scored[2][:2] == scored[1]
 
 
 def test_scoring_what_was_sampled_gives_the_logprobs_as_sampled(engine):

@@ -5,8 +5,8 @@ others are frozen copies. Everything that was asked at once is served in batches
 
 - `generate` decodes with a cache. The rows of a batch are *distinct* sequences: replies that agree so far share a row
   and part where they differ, so many episodes that begin alike cost little more than one.
-- `score` runs each distinct sequence once, without cache and right-padded as in training; a sequence that is the
-  beginning of another one costs nothing.
+- `score` runs each distinct prompt once, without cache, with its candidates behind it as a tree of tokens: sixty
+  candidates that begin alike cost little more than one.
 
 What holds bit for bit (float32, CPU, one thread; torch 2.13, transformers 5.19; the tests assert it): the same jobs
 in the same order give the same ids and log-probabilities, in any process. In another batch a job keeps its draw,
@@ -17,6 +17,7 @@ rows and the padding before a shorter prompt move the last bits. So batches have
 from __future__ import annotations
 
 import copy
+import functools
 import random
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +59,7 @@ class ScoreJob(NamedTuple):
 class _Base:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    context: int
     tuner: Any = None
     """The `PeftModel` around `model`, once there is an adapter."""
     active: str = ""
@@ -83,7 +85,7 @@ class EmbeddedEngine:
         dtype: what models are cast to when they are added; None leaves them.
         min_rows: batches are filled up to this many rows.
         max_rows: generation jobs decoded at once.
-        tokens_per_pass: how many tokens, padding included, one forward without cache holds at most.
+        tokens_per_pass: how many tokens, padding included, one pass over prompts holds at most.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class EmbeddedEngine:
         dtype: torch.dtype | None = None,
         min_rows: int = 16,
         max_rows: int = 256,
-        tokens_per_pass: int = 8192,
+        tokens_per_pass: int = 4096,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
         self.min_rows, self.max_rows, self.tokens_per_pass = min_rows, max_rows, tokens_per_pass
@@ -109,7 +111,8 @@ class EmbeddedEngine:
         model.to(self.device)  # type: ignore[arg-type]
         if self.dtype is not None:
             model.to(self.dtype)
-        self._bases[key] = _Base(model.eval(), tokenizer)
+        context = getattr(model.config.get_text_config(), "max_position_embeddings", UNBOUNDED)
+        self._bases[key] = _Base(model.eval(), tokenizer, context)
 
     def add_policy(self, name: str, base: str, *, adapter: Mapping[str, Any] | None = None, train: bool = True) -> None:
         """A policy at version 0, with the base's weights.
@@ -220,8 +223,7 @@ class EmbeddedEngine:
 
     def context(self, name: str) -> int:
         """The most positions that a policy's model has."""
-        config = self._base(self._policy(name).base).model.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", UNBOUNDED))
+        return self._base(self._policy(name).base).context
 
     def tokenizer(self, name: str) -> PreTrainedTokenizerBase:
         """The tokenizer of a policy's base."""
@@ -309,15 +311,15 @@ class EmbeddedEngine:
                 temperature=batch[0].sampling.temperature,
                 stop_ids=batch[0].sampling.stop_ids,
                 min_rows=self.min_rows,
+                tokens_per_pass=self.tokens_per_pass,
             )
             for at, answer in zip(places, done, strict=True):
                 answers[at] = answer
         return answers
 
     def _score(self, module: PreTrainedModel, jobs: list[ScoreJob]) -> list[list[list[float]]]:
-        flat = [(job.prefix, candidate) for job in jobs for candidate in job.candidates]
-        scored = iter(score(module, flat, min_rows=self.min_rows, tokens_per_pass=self.tokens_per_pass))
-        return [[next(scored) for _ in job.candidates] for job in jobs]
+        asked = [(job.prefix, job.candidates) for job in jobs]
+        return score(module, asked, min_rows=self.min_rows, tokens_per_pass=self.tokens_per_pass)
 
     # -- weights -------------------------------------------------------------------------------------------------
     def _base(self, key: str) -> _Base:
@@ -387,54 +389,6 @@ class EmbeddedEngine:
 
 
 # -- sampling -------------------------------------------------------------------------------------------------------
-class _GrowingLayer(DynamicLayer):
-    """A cache layer with room to spare: appending a token writes one token instead of copying all of them."""
-
-    ROOM = 64
-    keys: Tensor
-    values: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.size = 0
-        self.room: tuple[Tensor, Tensor] | None = None
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        end = self.size + key_states.shape[-2]
-        if self.room is None or end > self.room[0].shape[-2]:
-            grown = []
-            for new, old in ((key_states, self.keys), (value_states, self.values)):
-                shape = list(new.shape)
-                shape[-2] = end + max(self.ROOM, self.size // 2)
-                grown.append(new.new_empty(shape))
-                if self.size:
-                    grown[-1][..., : self.size, :] = old
-            self.room = (grown[0], grown[1])
-        keys, values = self.room
-        keys[..., self.size : end, :] = key_states
-        values[..., self.size : end, :] = value_states
-        self.size = end
-        self.keys, self.values = keys[..., :end, :], values[..., :end, :]
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        if self.room is not None:
-            keys, values = self.room[0].index_select(0, indices), self.room[1].index_select(0, indices)
-            self.room = (keys, values)
-            self.keys, self.values = keys[..., : self.size, :], values[..., : self.size, :]
-
-
-def _new_cache(model: PreTrainedModel) -> tuple[Cache, bool]:
-    """An empty cache, and whether all its layers attend to everything."""
-    cache = DynamicCache(config=model.config)
-    full = all(type(layer) is DynamicLayer for layer in cache.layers)
-    if full:
-        cache.layers = [_GrowingLayer() for _ in cache.layers]
-    return cache, full
-
-
 @torch.no_grad()
 def sample(
     model: PreTrainedModel,
@@ -445,8 +399,9 @@ def sample(
     temperature: float = 1.0,
     stop_ids: Sequence[int] = (),
     min_rows: int = 16,
+    tokens_per_pass: int = 4096,
 ) -> list[Completion]:
-    """One reply after each prefix, by cached decoding with padding on the left.
+    """One reply after each prefix, by cached batched decoding.
 
     A draw inverts the cumulative distribution, in float64, at a uniform number of the job's own seed.
 
@@ -455,16 +410,10 @@ def sample(
         temperature: 0 takes the most probable token (ties: the lowest id) and reports its log-probability at
             temperature 1; otherwise log-probabilities are those of the tempered distribution that was drawn from.
     """
-    device, jobs = model.device, len(prefixes)
+    jobs = len(prefixes)
     rows: dict[tuple[int, ...], int] = {}
     row_J = np.array([rows.setdefault(tuple(p), len(rows)) for p in prefixes])
-    padded = list(rows) + [next(iter(rows))] * (min_rows - len(rows))
-    longest = max(map(len, padded))
-    ids_BT = np.zeros((len(padded), longest), dtype=np.int64)
-    start_B = np.array([longest - len(row) for row in padded])
-    for line, start, row in zip(ids_BT, start_B, padded, strict=True):
-        line[start:] = row
-    decoder = _Decoder(model, torch.from_numpy(ids_BT).to(device), torch.from_numpy(start_B).to(device))
+    decoder = _Decoder(model, list(rows), min_rows, tokens_per_pass)
 
     limit_J = np.asarray(limits)
     most = int(limit_J.max())
@@ -473,15 +422,14 @@ def sample(
     size_J, stopped_J = np.zeros(jobs, dtype=np.int64), np.zeros(jobs, dtype=bool)
     stops = np.array(sorted(stop_ids), dtype=np.int64)
     streams = [random.Random(seed) for seed in seeds]
-    uniform_JT = np.zeros((jobs, 0))
+    uniform_JT = np.zeros((jobs, 32))
     live_J = np.arange(jobs)
     for step in range(most):
         at = step % 32
         if at == 0:
-            uniform_JT = np.zeros((jobs, 32))
             for job in live_J:
                 uniform_JT[job] = [streams[job].random() for _ in range(32)]
-        token_J, logprob_J = _draw(decoder.logits, row_J, uniform_JT[live_J, at], temperature)
+        token_J, logprob_J = _draw(decoder.logits_BV, row_J, uniform_JT[live_J, at], temperature)
         tokens_JT[live_J, step], logprobs_JT[live_J, step] = token_J, logprob_J
         size_J[live_J] += 1
         stopped = np.isin(token_J, stops)
@@ -490,7 +438,7 @@ def sample(
         live_J = live_J[going]
         if not len(live_J):
             break
-        row_J = decoder.step(row_J[going], token_J[going], min_rows)
+        row_J = decoder.step(row_J[going], token_J[going])
     return [
         Completion(tokens[:n].tolist(), logprobs[:n].tolist(), "stop" if stopped else "length")
         for tokens, logprobs, n, stopped in zip(tokens_JT, logprobs_JT, size_J, stopped_J, strict=True)
@@ -508,8 +456,7 @@ def _draw(
         numbers = torch.arange(logits_BV.shape[-1], device=logits_BV.device)
         token_J = torch.where(best_BV, numbers, len(numbers)).min(-1).values[rows]
     else:
-        mass_BV = logprobs_BV.double().exp().cumsum(-1)
-        mass_JV = mass_BV[rows]
+        mass_JV = logprobs_BV.double().exp().cumsum(-1)[rows]
         total_J = mass_JV[:, -1]
         target_J = torch.from_numpy(uniform_J).to(rows.device) * total_J
         target_J = torch.minimum(target_J, torch.nextafter(total_J, torch.zeros_like(total_J)))  # never past the end
@@ -517,48 +464,126 @@ def _draw(
     return token_J.cpu().numpy(), logprobs_BV[rows, token_J].cpu().numpy()
 
 
+class _GrowingLayer(DynamicLayer):
+    """A cache layer with room to spare: appending a token writes one token instead of copying all of them."""
+
+    ROOM = 64
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+        self.room: list[Tensor] = []
+
+    def fill(self, rows: int, columns: int, lines: Tensor, layer: DynamicLayer) -> None:
+        """Take over the keys and values of some lines; unfilled columns are zeros, for the mask to hide."""
+        if not self.is_initialized:
+            self.lazy_initialization(layer.keys, layer.values)
+            self.size = columns
+            for new in (layer.keys, layer.values):
+                self.room.append(new.new_zeros(rows, new.shape[1], columns + self.ROOM, new.shape[3]))
+        for room, new in zip(self.room, (layer.keys, layer.values), strict=True):
+            room[lines, :, : new.shape[2]] = new
+        self._show()
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        end = self.size + 1
+        if end > self.room[0].shape[2]:
+            more = max(self.ROOM, self.size // 2)
+            self.room = [torch.cat([r, r.new_zeros(*r.shape[:2], more, r.shape[3])], 2) for r in self.room]
+        for room, new in zip(self.room, (key_states, value_states), strict=True):
+            room[:, :, self.size : end] = new
+        self.size = end
+        self._show()
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self.room = [room.index_select(0, indices) for room in self.room]
+        self._show()
+
+    def _show(self) -> None:
+        self.keys, self.values = (room[:, :, : self.size] for room in self.room)
+
+
+def _attends_to_all(model: PreTrainedModel) -> bool:
+    """Whether every layer attends to everything before a token: no sliding windows, no recurrent state."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+
+
 class _Decoder:
     """A batch of distinct sequences, and the logits of what follows each."""
 
-    def __init__(self, model: PreTrainedModel, ids_BT: Tensor, start_B: Tensor) -> None:
-        self.model = model
-        self.cache, full = _new_cache(model)
-        #: sdpa takes a boolean mask as it is; building one anew in every layer type costs more than the attention
-        self.own_mask = full and model.config._attn_implementation == "sdpa"
-        columns = torch.arange(ids_BT.shape[1], device=ids_BT.device)
-        self.padded = bool(start_B.any())
-        self.mask_BT = columns >= start_B[:, None]
-        self.length_B = ids_BT.shape[1] - start_B
-        self.rows = len(ids_BT)
-        position_BT = (columns - start_B[:, None]).clamp(min=0)
-        self._forward(ids_BT, position_BT, self.mask_BT.long() if self.padded else None)
+    def __init__(
+        self, model: PreTrainedModel, rows: Sequence[Sequence[int]], min_rows: int, tokens_per_pass: int
+    ) -> None:
+        self.model, self.min_rows, self.rows = model, min_rows, len(rows)
+        lengths = np.array([len(row) for row in rows])
+        self.columns = int(lengths.max())
+        self.length_B = torch.from_numpy(lengths).to(model.device)
+        self.padded = bool((lengths < self.columns).any())
+        self.cache: Cache = DynamicCache(config=model.config)
+        if _attends_to_all(model):
+            self._prefill(rows, lengths, tokens_per_pass)
+        else:
+            self._prefill_from_the_right(rows)
+        #: sdpa takes a boolean mask as it is; having transformers build it costs more than the attention
+        self.own_mask = _attends_to_all(model) and model.config._attn_implementation == "sdpa"
 
-    def _forward(self, ids_BT: Tensor, position_BT: Tensor, mask: Tensor | None) -> None:
+    def _prefill(self, rows: Sequence[Sequence[int]], lengths: np.ndarray, tokens_per_pass: int) -> None:
+        """Prompts of like length together, padded behind: causal attention then needs no mask.
+
+        A row's own tokens stand in its first columns, what it says will stand behind the longest prompt: where a
+        token stands does not matter, its position is told.
+        """
+        device = self.model.device
+        self.mask_BT = torch.arange(self.columns, device=device) < self.length_B[:, None]
+        self.cache.layers = [_GrowingLayer() for _ in self.cache.layers]
+        logits: list[Tensor] = []
+        order = np.argsort(lengths, kind="stable").tolist()
+        for chunk in _chunks(order, lengths, np.ones_like(lengths), tokens_per_pass, self.model.config):
+            ids_BT = _right_padded([rows[r] for r in chunk])
+            cache = DynamicCache(config=self.model.config)
+            last_B = lengths[chunk] - 1
+            lines = np.arange(len(chunk))
+            logits.append(_logits_at(self.model, ids_BT, lines, last_B, self.min_rows, cache=cache))
+            for layer, part in zip(self.cache.layers, cache.layers, strict=True):
+                filled = torch.tensor(chunk, device=device)
+                layer.fill(self.rows, self.columns, filled, _first_rows(part, len(chunk)))
+        self.logits_BV = torch.empty_like(torch.cat(logits))
+        self.logits_BV[torch.tensor(order, device=device)] = torch.cat(logits)
+
+    def _prefill_from_the_right(self, rows: Sequence[Sequence[int]]) -> None:
+        """All prompts in one pass, padded before: a window that slides then lies on the last tokens of each."""
+        ids_BT = np.zeros((len(rows), self.columns), dtype=np.int64)
+        for line, row in zip(ids_BT, rows, strict=True):
+            line[self.columns - len(row) :] = row
+        columns = torch.arange(self.columns, device=self.model.device)
+        start_B = self.columns - self.length_B
+        self.mask_BT = columns >= start_B[:, None]
         out = self.model(
-            input_ids=ids_BT,
-            attention_mask=mask,
-            position_ids=position_BT,
+            input_ids=torch.from_numpy(ids_BT).to(self.model.device),
+            attention_mask=self.mask_BT.long(),
+            position_ids=(columns - start_B[:, None]).clamp(min=0),
             past_key_values=self.cache,
             use_cache=True,
-            # An index, since the int 1 makes a strided slice, and for that torch picks its matrix product by
-            # weight.requires_grad: a frozen copy would differ from the live weights in the last bits.
-            logits_to_keep=torch.tensor([ids_BT.shape[1] - 1], device=ids_BT.device),
+            logits_to_keep=1,
         )
-        self.logits = out.logits[:, -1].float()
+        self.logits_BV = out.logits[:, -1].float()
 
-    def step(self, row_J: np.ndarray, token_J: np.ndarray, min_rows: int) -> np.ndarray:
+    def step(self, row_J: np.ndarray, token_J: np.ndarray) -> np.ndarray:
         """Append each job's token to its row; jobs that part get rows of their own. Returns the jobs' new rows."""
-        vocabulary = self.logits.shape[-1]
+        device, vocabulary = self.model.device, self.logits_BV.shape[-1]
         branch, new_row_J = np.unique(row_J * vocabulary + token_J, return_inverse=True)
         parent, token = branch // vocabulary, branch % vocabulary
-        needed = max(len(branch), min_rows)
-        if len(np.unique(parent)) == len(parent) and 4 * needed > 3 * self.rows:
+        needed = max(len(branch), self.min_rows)
+        if len(np.unique(parent)) == len(parent) and 3 * self.rows < 4 * needed <= 4 * self.rows:
             token_B = np.zeros(self.rows, dtype=np.int64)  # rows that nobody needs any more go on with token 0
             token_B[parent] = token
             new_row_J = row_J
         else:
             filling = np.zeros(needed - len(branch), dtype=np.int64)
-            kept = torch.from_numpy(np.concatenate([parent, parent[filling]])).to(self.logits.device)
+            kept = torch.from_numpy(np.concatenate([parent, parent[filling]])).to(device)
             token_B = np.concatenate([token, token[filling]])
             self.cache.batch_select_indices(kept)
             self.mask_BT, self.length_B, self.rows = self.mask_BT[kept], self.length_B[kept], len(kept)
@@ -566,90 +591,188 @@ class _Decoder:
         mask = None
         if self.padded:
             mask = self.mask_BT[:, None, None] if self.own_mask else self.mask_BT.long()
-        ids_BT = torch.from_numpy(token_B).to(self.logits.device)[:, None]
-        self._forward(ids_BT, self.length_B[:, None], mask)
+        out = self.model(
+            input_ids=torch.from_numpy(token_B).to(device)[:, None],
+            attention_mask=mask,
+            position_ids=self.length_B[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        self.logits_BV = out.logits[:, -1].float()
         self.length_B = self.length_B + 1
         return new_row_J
 
 
 # -- scoring --------------------------------------------------------------------------------------------------------
-class _Asked(NamedTuple):
-    """Where the log-probabilities of one candidate come from: a row and the position before its first token."""
+class _Tree(NamedTuple):
+    """Candidates as a tree of tokens: what they begin with in common is one node. Last tokens are only predicted."""
 
-    row: int
-    position: int
-    candidate: tuple[int, ...]
+    token_K: np.ndarray
+    depth_K: np.ndarray
+    sees_KK: np.ndarray
+    """A node sees itself and the nodes that it follows."""
+    chain: bool
+    """Whether each node follows the one before: then causal attention is the tree's own."""
+    place_N: np.ndarray
+    """For every token of every candidate, the node that predicts it; -1: the last token of the prefix."""
+    target_N: np.ndarray
+    ends: list[int]
+    """Where the tokens of each candidate but the last end."""
+
+
+@functools.lru_cache(4096)
+def _tree(candidates: tuple[tuple[int, ...], ...]) -> _Tree:
+    nodes: dict[tuple[int, ...], int] = {(): -1}
+    for candidate in candidates:
+        for size in range(1, len(candidate)):
+            nodes.setdefault(candidate[:size], len(nodes) - 1)
+    paths = list(nodes)[1:]
+    sees_KK = np.eye(len(paths), dtype=bool)
+    for node, path in enumerate(paths):
+        if len(path) > 1:
+            sees_KK[node] |= sees_KK[nodes[path[:-1]]]
+    return _Tree(
+        np.array([path[-1] for path in paths], dtype=np.int64),
+        np.array([len(path) - 1 for path in paths], dtype=np.int64),
+        sees_KK,
+        all(nodes[path[:-1]] == node - 1 for node, path in enumerate(paths)),
+        np.array([nodes[c[:size]] for c in candidates for size in range(len(c))], dtype=np.int64),
+        np.array([token for c in candidates for token in c], dtype=np.int64),
+        np.cumsum([len(c) for c in candidates])[:-1].tolist(),
+    )
 
 
 @torch.no_grad()
 def score(
     model: PreTrainedModel,
-    pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+    asked: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]],
     *,
     min_rows: int = 16,
-    tokens_per_pass: int = 8192,
-) -> list[list[float]]:
-    """Per-token log-probabilities of each (prefix, candidate), in one forward per distinct sequence."""
-    keys = [(tuple(prefix), tuple(candidate)) for prefix, candidate in pairs]
-    # The last token of a candidate is predicted, never read.
-    sequences = sorted({prefix + candidate[:-1] for prefix, candidate in keys})
-    row_of: dict[tuple[int, ...], int] = {}
-    rows: list[tuple[int, ...]] = []
-    for sequence in reversed(sequences):  # the beginning of a sequence stands right before it
-        if not rows or rows[-1][: len(sequence)] != sequence:
-            rows.append(sequence)
-        row_of[sequence] = len(rows) - 1
-    asked = {k: _Asked(row_of[k[0] + k[1][:-1]], len(k[0]) - 1, k[1]) for k in dict.fromkeys(keys)}
-    of_row: list[list[tuple[Any, _Asked]]] = [[] for _ in rows]
-    for key, item in asked.items():
-        of_row[item.row].append((key, item))
+    tokens_per_pass: int = 4096,
+) -> list[list[list[float]]]:
+    """Per-token log-probabilities of the candidates after each prefix.
 
-    done: dict[Any, list[float]] = {}
-    order = sorted(range(len(rows)), key=lambda r: len(rows[r]))
-    for chunk in _chunks(order, [len(r) for r in rows], tokens_per_pass):
-        wanted = [(line, key, item) for line, row in enumerate(chunk) for key, item in of_row[row]]
-        found = _score_chunk(model, [rows[r] for r in chunk], [(line, item) for line, _, item in wanted], min_rows)
-        for (_, key, _), logprobs in zip(wanted, found, strict=True):
-            done[key] = logprobs
-    return [list(done[key]) for key in keys]
+    One row a distinct (prefix, candidates): the prefix, and behind it the candidates' tree under a mask of its own.
+    """
+    keys = [(tuple(prefix), tuple(map(tuple, candidates))) for prefix, candidates in asked]
+    trees = _attends_to_all(model) and model.config._attn_implementation in ("sdpa", "eager")
+    items = list(dict.fromkeys(keys if trees else [(prefix, (c,)) for prefix, cs in keys for c in cs]))
+    items = [item for item in items if item[1]]
+    sizes = np.array([len(prefix) + len(_tree(cs).token_K) for prefix, cs in items], dtype=np.int64)
+    wanted = np.array([1 + len(_tree(cs).token_K) for _, cs in items], dtype=np.int64)
+    done: dict[Any, list[list[float]]] = {}
+    order = np.argsort(sizes, kind="stable").tolist()
+    for chunk in _chunks(order, sizes, wanted, tokens_per_pass, model.config):
+        part = [items[i] for i in chunk]
+        done.update(zip(part, _score_rows(model, part, min_rows), strict=True))
+    if trees:
+        return [done.get(key, []) for key in keys]
+    return [[done[prefix, (c,)][0] for c in cs] for prefix, cs in keys]
 
 
-def _chunks(order: Sequence[int], sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Consecutive parts of `order` (by rising size) whose padded size stays within the budget."""
+def _score_rows(model: PreTrainedModel, items: Sequence[Any], min_rows: int) -> list[list[list[float]]]:
+    trees = [_tree(candidates) for _, candidates in items]
+    ids_BT = _right_padded([(*prefix, *tree.token_K) for (prefix, _), tree in zip(items, trees, strict=True)])
+    width = ids_BT.shape[1]
+    position_BT = np.tile(np.arange(width), (len(items), 1))
+    mask_BTT = None if all(t.chain for t in trees) else np.tile(np.tri(width, dtype=bool), (len(items), 1, 1))
+    for line, ((prefix, _), tree) in enumerate(zip(items, trees, strict=True)):
+        here = slice(len(prefix), len(prefix) + len(tree.token_K))
+        position_BT[line, here] = len(prefix) + tree.depth_K
+        if mask_BTT is not None:
+            mask_BTT[line, here, here] = tree.sees_KK
+    sizes = [len(tree.target_N) for tree in trees]
+    line_N = np.repeat(np.arange(len(items)), sizes)
+    column_N = np.concatenate([len(prefix) + tree.place_N for (prefix, _), tree in zip(items, trees, strict=True)])
+    place_P, place_N = np.unique(line_N * width + column_N, return_inverse=True)
+    logits_PV = _logits_at(
+        model, ids_BT, place_P // width, place_P % width, min_rows, position_BT=position_BT, mask_BTT=mask_BTT
+    )
+    target_N = torch.from_numpy(np.concatenate([tree.target_N for tree in trees])).to(model.device)
+    logprobs_N = torch.log_softmax(logits_PV, -1)[torch.from_numpy(place_N).to(model.device), target_N]
+    of_item = np.split(logprobs_N.double().cpu().numpy(), np.cumsum(sizes)[:-1])
+    return [[p.tolist() for p in np.split(f, tree.ends)] for f, tree in zip(of_item, trees, strict=True)]
+
+
+# -- forwards -------------------------------------------------------------------------------------------------------
+MOST_LOGITS = 1 << 26
+"""How many logits one forward may hold: 256 MiB in float32."""
+
+
+def _chunks(
+    order: Sequence[int], sizes: np.ndarray, wanted: np.ndarray, budget: int, config: Any
+) -> Iterator[list[int]]:
+    """Consecutive parts of `order` (by rising size), such that tokens with padding, and logits, stay in bounds.
+
+    Args:
+        sizes: tokens by row.
+        wanted: positions by row whose logits are wanted; all rows give logits at the positions of all.
+    """
+    vocabulary = config.get_text_config().vocab_size
     chunk: list[int] = []
+    columns = 0
     for row in order:
-        if chunk and (len(chunk) + 1) * sizes[row] > budget:
+        columns += int(wanted[row])
+        rows = len(chunk) + 1
+        if chunk and (rows * sizes[row] > budget or rows * columns * vocabulary > MOST_LOGITS):
             yield chunk
-            chunk = []
+            chunk, columns = [], int(wanted[row])
         chunk.append(row)
     if chunk:
         yield chunk
 
 
-def _score_chunk(
-    model: PreTrainedModel, rows: list[tuple[int, ...]], wanted: list[tuple[int, _Asked]], min_rows: int
-) -> list[list[float]]:
-    device = model.device
-    padded = rows + [rows[0]] * (min_rows - len(rows))
-    ids_BT = np.zeros((len(padded), max(map(len, padded))), dtype=np.int64)
-    for line, row in zip(ids_BT, padded, strict=True):
+def _right_padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    ids_BT = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    for line, row in zip(ids_BT, rows, strict=True):
         line[: len(row)] = row
-    sizes = [len(item.candidate) for _, item in wanted]
-    line_N = np.repeat([line for line, _ in wanted], sizes)
-    position_N = np.concatenate(
-        [np.arange(i.position, i.position + n) for (_, i), n in zip(wanted, sizes, strict=True)]
-    )
-    target_N = np.concatenate([item.candidate for _, item in wanted])
-    kept, column_N = np.unique(position_N, return_inverse=True)
-    ids = torch.from_numpy(ids_BT).to(device)
+    return ids_BT
+
+
+def _first_rows(layer: DynamicLayer, rows: int) -> DynamicLayer:
+    layer.keys, layer.values = layer.keys[:rows], layer.values[:rows]
+    return layer
+
+
+def _logits_at(
+    model: PreTrainedModel,
+    ids_BT: np.ndarray,
+    line_P: np.ndarray,
+    column_P: np.ndarray,
+    min_rows: int,
+    *,
+    position_BT: np.ndarray | None = None,
+    mask_BTT: np.ndarray | None = None,
+    cache: Cache | None = None,
+) -> Tensor:
+    """float32 (P, V): the logits at some places of right-padded rows.
+
+    Matrix products get at least `min_rows` rows: copies of the first row, and of the last column, make them up.
+    """
+    device = model.device
+    rows, width = ids_BT.shape
+    filling = np.zeros(max(0, -(-min_rows // width) - rows), dtype=np.int64)
+    kept = np.unique(column_P)
+    which_P = np.searchsorted(kept, column_P)
+    repeated = np.repeat(kept[-1:], max(0, -(-min_rows // (rows + len(filling))) - len(kept)))
+
+    def moved(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.concatenate([array, array[filling]])).to(device)
+
+    mask = None
+    if mask_BTT is not None:
+        mask = moved(mask_BTT)[:, None]
+        if model.config._attn_implementation == "eager":  # which adds its mask to the scores
+            mask = torch.where(mask, 0.0, torch.finfo(model.dtype).min).to(model.dtype)
     out = model(
-        input_ids=ids,
-        position_ids=torch.arange(ids.shape[1], device=device).expand(len(ids), -1),
-        use_cache=False,
-        logits_to_keep=torch.from_numpy(kept).to(device),
+        input_ids=moved(ids_BT),
+        attention_mask=mask,
+        position_ids=moved(np.tile(np.arange(width), (rows, 1)) if position_BT is None else position_BT),
+        past_key_values=cache,
+        use_cache=cache is not None,
+        # Always an index: the int 1 makes a strided slice, and for that torch picks its matrix product by
+        # weight.requires_grad, so that a frozen copy would differ from the live weights in the last bits.
+        logits_to_keep=torch.from_numpy(np.concatenate([kept, repeated])).to(device),
     )
-    place_N, which_N = np.unique(line_N * len(kept) + column_N, return_inverse=True)
-    logits_PV = out.logits.flatten(0, 1)[torch.from_numpy(place_N).to(device)].float()
-    logprobs_PV = torch.log_softmax(logits_PV, -1)
-    found = logprobs_PV[torch.from_numpy(which_N).to(device), torch.from_numpy(target_N).to(device)].cpu().numpy()
-    return [part.tolist() for part in np.split(found.astype(np.float64), np.cumsum(sizes)[:-1])]
+    logits: Tensor = out.logits[torch.from_numpy(line_P).to(device), torch.from_numpy(which_P).to(device)]
+    return logits.float()
