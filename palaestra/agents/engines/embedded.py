@@ -8,10 +8,11 @@ others are frozen copies. Everything that was asked at once is served in batches
 - `score` runs each distinct prompt once, without cache, with its candidates behind it as a tree of tokens: sixty
   candidates that begin alike cost little more than one.
 
-What holds bit for bit (float32, CPU, one thread; torch 2.13, transformers 5.19; the tests assert it): the same jobs
-in the same order give the same ids and log-probabilities, in any process. In another batch a job keeps its draw,
-since its uniforms come from its own seed, and its log-probabilities agree to 1e-5: matrix products of fewer than 16
-rows and the padding before a shorter prompt move the last bits. So batches have at least `min_rows` rows.
+What holds bit for bit (float32, CPU, torch 2.13, transformers 5.19; the tests assert it with one thread): the same
+jobs in the same order give the same ids and log-probabilities, in any process, and a frozen copy answers as the live
+weights did. In another batch a job keeps its draw, since its uniforms come from its own seed, and its log-probabilities
+agree to 1e-5 (1e-6 measured); where all prompts have one length, bit for bit. What moves the last bits is padding,
+another number of threads, and matrix products of fewer than 16 rows: so batches have at least `min_rows` rows.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class _Base:
     context: int
     tuner: Any = None
     """The `PeftModel` around `model`, once there is an adapter."""
+    layers: list[Any] = field(default_factory=list)
+    """The layers that carry adapters."""
+    trained: list[nn.Parameter] = field(default_factory=list)
+    """The live adapters' parameters, of policies that train."""
     active: str = ""
 
 
@@ -142,7 +147,7 @@ class EmbeddedEngine:
             raise EngineError(f"policy {name!r}: adapter has no option {min(unknown)!r}\n  rank, alpha, targets, seed")
         options.setdefault("alpha", 2 * options["rank"])
         self._policies[name] = _Policy(base, self._new_adapter(home, options, name), options, train)
-        self._set_flags(home)
+        self._index(home)
 
     def live(self, name: str) -> nn.Module:
         """The module whose parameters the learner updates; see `module` for how long it stays this policy."""
@@ -160,9 +165,11 @@ class EmbeddedEngine:
             model: PreTrainedModel = weights
             return model
         if home.active != weights:
-            home.tuner.set_adapter(weights)
+            for layer in home.layers:
+                layer.set_adapter([weights], inference_mode=True)  # takes the gradients from every adapter
+            for parameter in home.trained:
+                parameter.requires_grad_(True)
             home.active = weights
-            self._set_flags(home)  # set_adapter makes the active adapter trainable and all others not
         return home.model
 
     def parameters(self, name: str) -> dict[str, nn.Parameter]:
@@ -209,7 +216,7 @@ class EmbeddedEngine:
         self._copy(policy, kept, self._tensors(policy, policy.weights) if state is None else state, str(ref))
         policy.frozen[ref.version] = kept
         if policy.adapter is not None:
-            self._set_flags(self._base(policy.base))
+            self._index(self._base(policy.base))
 
     def forget(self, ref: PolicyRef) -> None:
         """Drop a frozen version; nothing happens where there is none."""
@@ -219,7 +226,7 @@ class EmbeddedEngine:
             self.module(PolicyRef(ref.name, policy.version))  # peft would choose another active adapter itself
             home = self._base(policy.base)
             home.tuner.delete_adapter(kept)
-            self._set_flags(home)
+            self._index(home)
 
     def context(self, name: str) -> int:
         """The most positions that a policy's model has."""
@@ -348,17 +355,25 @@ class EmbeddedEngine:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(zlib.crc32(f"{options['seed']}|{name}".encode()))
             if home.tuner is None:
-                home.tuner, home.active = get_peft_model(home.model, config, adapter_name=key), key
+                home.tuner = get_peft_model(home.model, config, adapter_name=key)
             else:
                 home.tuner.add_adapter(key, config)
         home.model.train(home.model.training)  # the new layers too
         return key
 
-    def _set_flags(self, home: _Base) -> None:
-        """Gradients for the live adapters of policies that train, and for nothing else."""
-        trained = {p.weights for p in self._policies.values() if p.adapter is not None and p.train}
+    def _index(self, home: _Base) -> None:
+        """Find layers and trained parameters anew, after adapters came or went."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        live = {p.weights for p in self._policies.values() if p.adapter is not None and p.train}
+        home.layers = [layer for layer in home.model.modules() if isinstance(layer, BaseTunerLayer)]
+        home.trained = []
         for name, parameter in home.model.named_parameters():
-            parameter.requires_grad_(not trained.isdisjoint(name.split(".")))
+            trains = not live.isdisjoint(name.split("."))
+            parameter.requires_grad_(trains)
+            if trains:
+                home.trained.append(parameter)
+        home.active = ""
 
     def _own(self, policy: _Policy, weights: Any) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters that belong to these weights alone, adapters without the adapter's name."""
