@@ -19,7 +19,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "slow reference": (),
     "slow reference and league": ("league.matchmaking=uniform",),
 }
-MODES: dict[str, tuple[str, ...]] = {"choosing": ("kuhn_selfplay",), "free text": ("kuhn_text",)}
+MODES: dict[str, tuple[str, ...]] = {"choosing": ("kuhn_selfplay",), "free text": ("kuhn_selfplay:text",)}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Every built-in scenario improves a named gold number on held-out instances; its twin with shuffled rewards does not."""
+"""Every built-in scenario improves a named gold number on held-out instances; its shuffled twin does not."""
 
 from __future__ import annotations
 

@@ -21,9 +21,10 @@ from palaestra.alignment.credit import ESTIMATORS, Estimator
 from palaestra.alignment.league import League
 from palaestra.alignment.learner import Learner, Schedule
 from palaestra.alignment.loops.imitation import clone
-from palaestra.alignment.loops.online import Online, Signal, Trainee, environment_return
+from palaestra.alignment.loops.online import Online, Signal, Trainee
 from palaestra.alignment.objectives import Objective, make_objective
 from palaestra.alignment.recipe import Recipe
+from palaestra.envs.transcript import Malformed
 from palaestra.scenarios.scenario import PolicySpec, Scenario, SignalSpec
 
 TOKENIZER_PLAYS = 200
@@ -211,13 +212,18 @@ def estimator(recipe: Recipe) -> Estimator:
 
 def signal(spec: SignalSpec) -> Signal:
     """What an episode's seats are scored with."""
-    if spec.of == "return":
-        return environment_return
 
-    def fact(episode: Episode) -> Mapping[str, float]:
-        return dict.fromkeys(episode.cast, float(episode.outcome.get(spec.of, 0.0)))
+    def score(episode: Episode) -> Mapping[str, float]:
+        if spec.of == "return":
+            scores = episode.returns
+        else:
+            scores = dict.fromkeys(episode.cast, float(episode.outcome.get(spec.of, 0.0)))
+        if spec.malformed:
+            for seat in scores:
+                scores[seat] += spec.malformed * episode.transcript.count(Malformed, seat)
+        return scores
 
-    return fact
+    return score
 
 
 __all__ = ["Cast", "build", "opponent", "seated"]

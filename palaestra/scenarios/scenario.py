@@ -99,6 +99,8 @@ class SignalSpec(Table):
 
     of: str = "return"
     """"return" (the environment's reward), or the name of a gold fact."""
+    malformed: float = 0.0
+    """Added to a seat's score for each of its malformed replies."""
     train: bool = False
 
 

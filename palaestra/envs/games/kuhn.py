@@ -41,6 +41,12 @@ def _greedy(request: Request) -> str:
     return request.legal_actions[1 if strong == ("[bet]" in request.legal_actions) else 0]
 
 
+def _soft(request: Request) -> str:
+    """A beginner that has looked at its card: bets and calls with J, Q, K in 1, 2, 3 of 4 hands."""
+    strong = request.rng.random() < (CARDS.index(_card(request)) + 1) / 4
+    return request.legal_actions[1 if strong == ("[bet]" in request.legal_actions) else 0]
+
+
 def _oracle(request: Request) -> str:
     """Knows both cards: calls exactly when it wins; bets when it wins, and bluffs a queen with the jack."""
     deal: dict[str, Any] = request.facts["cards"]
@@ -64,7 +70,7 @@ class Kuhn(ScriptedEnv):
     )
     reward_range = (-2.0, 2.0)
     zero_sum = True
-    players = {"random": play_random, "greedy": _greedy, "oracle": _oracle}
+    players = {"random": play_random, "soft": _soft, "greedy": _greedy, "oracle": _oracle}
 
     def script(self, rng: random.Random) -> Script:
         cards = self.secrets("cards", _deal)
