@@ -209,7 +209,8 @@ class ScriptedEnv(AECEnv):  # type: ignore[type-arg]
     """Bounds of a seat's return, forfeits aside."""
     zero_sum: ClassVar[bool] = False
     skill: ClassVar[str] = ""
-    """The outcome by which players are compared, a number or a mapping from seat; empty: a seat's own return."""
+    """The outcome, a number, that the player `oracle` makes large where it sits in every seat; empty: the return of
+    the one seat that it sits in."""
     simultaneous: ClassVar[bool] = False
     """Declared: every living seat acts at every turn; `ParallelView` is allowed."""
     forfeit_reward: ClassVar[float] = -1.0
@@ -808,11 +809,11 @@ def _rebuild(cls: Any, params: Any, transcript: Any, aec: Any, seeds: Any, hold:
     return env
 
 
-def play_random(request: Request) -> str:
-    """A uniformly random legal move; for patterns, a random filling of one."""
+def play_random(request: Request, rng: random.Random | None = None) -> str:
+    """A uniformly random legal move; for patterns, a random filling of one. `rng`: in place of the request's own."""
     if not request.commands:
         return "I have nothing to add."
-    rng = request.rng
+    rng = rng or request.rng
     if request.enumerable:
         return rng.choice(request.legal_actions)
     verb, *args = rng.choice(request.commands).split()

@@ -109,6 +109,7 @@ class Commons(ScriptedEnv):
         "all rounds together."
     )
     reward_range = (0.0, 5.0)
+    skill = "efficiency"
     simultaneous = True
 
     rounds: int = 0
