@@ -29,7 +29,7 @@ from palaestra.alignment.rows import ChoiceRow, Row, TokenRow, UnitCounts, Value
 from palaestra.errors import CheckpointError, ScenarioError, UnknownNameError, nearest
 
 MASKED = -1e30  # log-probability of a candidate that is not there: finite, so that 0 · log 0 stays 0
-PACKED_ROW_TOKENS = 1024  # a packed row is at most this long (or its longest member): dense masks cost length²
+PACKED_ROW_TOKENS = 512  # a packed row is at most this long (or its longest member): dense masks cost length²
 
 
 class Schedule(NamedTuple):

@@ -9,7 +9,7 @@ clipped objective treats the two signs differently.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -199,6 +199,14 @@ def turn_positions(trajectory: Trajectory) -> dict[int, int]:
             out[span.turn] = count - 1
         count += len(span.ids)
     return out
+
+
+def value_row(trajectory: Trajectory, targets: Mapping[int, float] | None = None) -> ValueRow:
+    """A row that reads a value before each turn of the trajectory, in order of turns; targets are by turn."""
+    at = turn_positions(trajectory)
+    asked = () if targets is None else tuple(targets[turn] for turn in at)
+    ids = trajectory.ids()[: max(at.values(), default=-1) + 1]
+    return ValueRow(PolicyRef.parse(trajectory.policy).name, tuple(ids), tuple(at.values()), asked)
 
 
 def merge(rows: Iterable[Row]) -> list[Row]:

@@ -12,7 +12,16 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from palaestra.agents.episode import Choice, Span, Trajectory
 from palaestra.alignment.learner import Learner, Schedule, Trie, ValueHead, plan
 from palaestra.alignment.objectives import make_objective
-from palaestra.alignment.rows import ChoiceRow, TokenRow, ValueRow, count_units, merge, rows_of, turn_positions
+from palaestra.alignment.rows import (
+    ChoiceRow,
+    TokenRow,
+    ValueRow,
+    count_units,
+    merge,
+    rows_of,
+    turn_positions,
+    value_row,
+)
 from palaestra.errors import CheckpointError, RecordError, ScenarioError, UnknownNameError
 
 torch.set_num_threads(1)
@@ -465,6 +474,14 @@ def test_the_start_up_check_passes_on_a_sound_model(packing, dtype):
         learner(MODEL, packing=packing, check=True, autocast=torch.bfloat16)
 
 
+def test_low_precision_keeps_losses_in_single_precision_and_near():
+    for settings in ({"autocast": torch.bfloat16}, {"model": make_model(dtype=torch.bfloat16)}):
+        got, metrics = gradient(objective="reinforce", coefficients={}, reference=None, **settings)
+        base, exact = gradient(objective="reinforce", coefficients={}, reference=None)
+        assert metrics["nll"] == pytest.approx(exact["nll"], rel=0.01)
+        assert distance(got, base) < 0.1
+
+
 def test_the_start_up_check_finds_a_head_that_the_learner_does_not_know():
     model = make_model()
     model.config.logit_scale = 2.0  # the learner believes it, the model does not apply it
@@ -531,6 +548,8 @@ def test_a_trajectory_becomes_one_row_with_the_sampled_tokens_trained():
     assert row.behavior == (-0.5, -0.25, -1.0)
     assert (row.positive, row.negative) == ((2.0, 2.0, 0.0), (0.0, 0.0, -1.0))
     assert turn_positions(spoken()) == {0: 2, 1: 7}
+    assert value_row(spoken(), {0: 0.5, 1: -0.5}) == ValueRow("learner", (1, 2, 3, 4, 5, 6, 7, 8), (2, 7), (0.5, -0.5))
+    assert value_row(spoken()).targets == ()
 
 
 def test_a_drawn_choice_is_one_unit_and_its_tokens_are_not_trained_again():
