@@ -63,7 +63,7 @@ def number(value: float, unit: Unit = "", digits: int = 3) -> str:
     if not math.isfinite(value):
         return "–"
     if unit == "%":
-        return f"{_trim(value * 100, digits)} %"
+        return f"{_trim(value * 100, max(2, digits - 1))} %"
     if unit == "s":
         return f"{_trim(value, digits)} s"
     return _trim(value, digits)
@@ -111,14 +111,12 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     """About `count` round numbers (a multiple of 1, 2 or 5 times a power of ten) from `low` to `high`, at least two."""
     if high <= low:
         return [low]
-    raw = (high - low) / max(1, count)
-    power = 10.0 ** math.floor(math.log10(raw))
-    steps = [m * power for m in (10.0, 5.0, 2.0, 1.0, 0.5) if m * power <= raw * 2.5]
-    for step in steps:
+    power = 10.0 ** math.floor(math.log10((high - low) / max(1, count)))
+    choices = []
+    for step in (10 * power, 5 * power, 2 * power, power, power / 2):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        if last - first + 1 >= max(2, count):
-            break
-    return [i * step for i in range(first, last + 1)]
+        choices.append([i * step for i in range(first, last + 1)])
+    return min((c for c in choices if len(c) > 1), key=lambda c: abs(len(c) - count))
 
 
 def thin(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
@@ -208,11 +206,11 @@ class _Frame:
         else:
             low, high = min(0.0, *values), max(0.0, *values)
             high = high if high > low else low + (0.01 if chart.unit == "%" else 1.0)
-            self.y_ticks = ticks(low, high, max(3, height // 90))
+            self.y_ticks = ticks(low, high, max(4, height // 70))
             step = self.y_ticks[1] - self.y_ticks[0]
             self.y0 = low if low == 0 else step * math.floor(low / step + 1e-9)
             self.y1 = max(high + (high - low) * 0.04, self.y_ticks[-1])
-            self.y_ticks = ticks(self.y0, self.y1, max(3, height // 90))
+            self.y_ticks = ticks(self.y0, self.y1, max(4, height // 70))
         self.ends = self._end_labels()
         self.left = 10 + max(_wide(self._tick(t)) for t in self.y_ticks)
         self.right = width - 14 - max((_wide(text) for _, text, _ in self.ends), default=0.0)

@@ -184,7 +184,7 @@ NAMED = {
         "NashConv of the pool", "chips", note="of the mixture of all versions of the league"
     ),
     "eval/return": Quantity(
-        "Return", "reward of the environment", note="of the measured policy, on held-out instances"
+        "Return", "reward of the environment", note="what the measured policy earned on held-out instances"
     ),
     "malformed": Quantity("Malformed", "share of turns", "%"),
     "defaulted": Quantity("Defaulted", "share of turns", "%"),
@@ -316,7 +316,7 @@ def _head(run: _Run, twins: dict[str, _Run]) -> str:
 
 def finding(run: _Run) -> str:
     """The result in one sentence."""
-    gold = quantity(f"eval/{run.measure}")
+    gold = _gold(run)
     found = verdict(run.curve(f"eval/{run.measure}"), run.get("eval.goal", "max"))
     if found is None:
         return f"{gold.name} has not been evaluated after training yet"
@@ -327,6 +327,12 @@ def finding(run: _Run) -> str:
     verb = "rose" if found.after.value > found.before.value else "fell"
     wrong = ", the wrong way" if found.word == "worse" else ""
     return f"{gold.name} {verb} from {before} to {after} in {within}{wrong}"
+
+
+def _gold(run: _Run) -> Quantity:
+    """The named gold measure; a fact of the environment is quoted, for its name may be any word."""
+    known = quantity(f"eval/{run.measure}")
+    return known if known.note else known._replace(name=f"Gold outcome “{run.measure}”")
 
 
 def story(run: _Run) -> str:
@@ -401,12 +407,9 @@ def _update(run: _Run) -> str:
 
 def _beside(run: _Run, twins: dict[str, _Run]) -> str:
     """What the measure means and what the twins say, as HTML."""
-    gold, goal = quantity(f"eval/{run.measure}"), run.get("eval.goal", "max")
-    meaning = (
-        f"{text(gold.name)} is {text(gold.note)}, in {text(gold.measured_in)}"
-        if gold.note
-        else (f"{text(gold.name)} is computed by the environment’s program, a {text(gold.measured_in)}")
-    )
+    gold, goal = _gold(run), run.get("eval.goal", "max")
+    what = text(gold.note) or "computed by the environment’s program"
+    meaning = f"{text(gold.name)} is {what}, {'in' if gold.note else 'a'} {text(gold.measured_in)}"
     said = [f"{meaning}; {'higher' if goal == 'max' else 'lower'} is better."]
     own = run.curve(f"eval/{run.measure}")
     ends = {label: t.curve(f"eval/{run.measure}") for label, t in twins.items()}
@@ -420,9 +423,13 @@ def _beside(run: _Run, twins: dict[str, _Run]) -> str:
         measured = [label for label, curve in ends.items() if len(curve) > 1]
         if as_good:
             names = ", ".join(f"“{text(label)}”" for label in as_good)
-            said.append(f"<b>The control {names} did as well</b>, so the gain does not come from what it lacks.")
+            said.append(f"<b>The control {names} did as well</b>, so the gain is not owed to what it leaves out.")
         elif measured:
-            said.append("The controls, the same training with one thing taken away, end clearly behind.")
+            one = len(measured) == 1
+            said.append(
+                f"The {'control' if one else 'controls'}, the same training with one thing changed, "
+                f"{'ends' if one else 'end'} clearly behind."
+            )
     return " ".join(said)
 
 
@@ -440,11 +447,23 @@ def _forest(run: _Run, twins: dict[str, _Run]) -> str:
         return ""
     values = [v for p in ends for v in (p.value, p.low, p.high) if v is not None]
     low, high = min(0.0, *values), max(0.0, *values)
+    high = high if high > low else low + 1.0
     marks = ticks(low, high, 5)
-    low, high = min(low, marks[0]), max(high, marks[-1]) or 1.0
 
-    def at(value: float) -> str:
-        return f"{2 + 94 * (value - low) / ((high - low) or 1.0):.2f}%"
+    def at(value: float | None) -> str:
+        return f"{2 + 94 * ((value or 0.0) - low) / (high - low):.2f}%"
+
+    def dumbbell(before: Point, after: Point) -> str:
+        """Before and after, each with its interval; where there are intervals, one above the other."""
+        banded = [p for p in (before, after) if p.low is not None and p.low != p.high]
+        y = {before: 9, after: 20} if banded else {before: 15, after: 15}
+        bars = "".join(f'<line x1="{at(p.low)}" x2="{at(p.high)}" y1="{y[p]}" y2="{y[p]}"/>' for p in banded)
+        trail = f'x1="{at(before.value)}" x2="{at(after.value)}" y1="{y[before]}" y2="{y[after]}"'
+        return (
+            f'<line class="trail" {trail}/>{bars}'
+            f'<circle class="start" cx="{at(before.value)}" cy="{y[before]}" r="4"/>'
+            f'<circle cx="{at(after.value)}" cy="{y[after]}" r="4.5"/>'
+        )
 
     grid = "".join(f'<line class="grid" x1="{at(m)}" x2="{at(m)}" y1="0" y2="30"/>' for m in marks)
     scale = "".join(
@@ -460,29 +479,23 @@ def _forest(run: _Run, twins: dict[str, _Run]) -> str:
             )
             continue
         before, after = found.before, found.after
-        drawing = (
-            f'<line class="trail" x1="{at(before.value)}" x2="{at(after.value)}" y1="15" y2="15"/>'
-            + "".join(
-                f'<line x1="{at(p.low)}" x2="{at(p.high)}" y1="15" y2="15"/>'
-                for p in (before, after)
-                if p.low is not None and p.high is not None
-            )
-            + f'<circle class="start" cx="{at(before.value)}" cy="15" r="4"/>'
-            f'<circle cx="{at(after.value)}" cy="15" r="4.5"/>'
-        )
         body.append(
             f'<tr class="{tone}"><th scope="row">{text(label)}</th><td>{with_interval(before, gold.unit)}</td>'
             f"<td><b>{with_interval(after, gold.unit)}</b></td>"
-            f'<td class="forest"><svg aria-hidden="true">{grid}{drawing}</svg></td></tr>'
+            f'<td class="forest"><svg aria-hidden="true">{grid}{dumbbell(before, after)}</svg></td></tr>'
         )
-    banded = any(p.low is not None and p.low != p.high for p in ends)
-    note = "○ before, ● after" + ("; brackets and bars: 95 % intervals over instances" if banded else "; exact values")
+    note = "○ before, ● after"
+    if any(p.low is not None and p.low != p.high for p in ends):
+        note += "; brackets and bars: 95 % intervals over instances"
+    elif run.measure == "nashconv":
+        note += "; exact values"
     return (
         '<table class="verdict"><thead><tr>'
         f'<th scope="col">{text(gold.name)}{", " + text(gold.measured_in) if gold.measured_in else ""}</th>'
         '<th scope="col">before</th><th scope="col">after</th>'
         f'<th scope="col" class="forest"><svg aria-hidden="true">{scale}</svg></th>'
-        f'</tr></thead><tbody>{"".join(body)}</tbody></table><p class="note">{note}. One seed each.</p>'
+        f"</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        f'<p class="note">{note}. One seed{" each" if twins else ""}.</p>'
     )
 
 
@@ -506,7 +519,7 @@ def _gold_chart(run: _Run, twins: dict[str, _Run], reference_lines: Mapping[str,
     if not run.curve(key):
         return ""
     caption = f"<b>Figure 1.</b> {text(gold.name)} by step"
-    caption += f', <span class="in">in {text(gold.measured_in)}.</span>' if gold.measured_in else "."
+    caption += f', <span class="in">{"in " if gold.note else ""}{text(gold.measured_in)}.</span>'
     if any(p.low is not None and p.low != p.high for p in run.curve(key)):
         caption += ' <span class="in">Bands: 95 % intervals over held-out instances.</span>'
     if lines:

@@ -187,7 +187,7 @@ def test_head_says_what_was_trained_and_what_came_of_it(runs: dict[str, Path]) -
     assert "learner has 2 layers of width 64 and starts from random weights; it plays kuhn in both seats" in words
     assert "Training took 40 steps of 128 episodes, 13 s on 2 CPU cores." in words
     assert "lower is better" in words
-    assert "The controls, the same training with one thing taken away, end clearly behind." in words
+    assert "The control, the same training with one thing changed, ends clearly behind." in words
     assert "palaestra train kuhn_selfplay --set run.seed=3" in words and "2.13.0" in words
 
 
@@ -204,6 +204,21 @@ def test_overlapping_intervals_are_no_clear_change() -> None:
     assert verdict([Point(0, 0.90), Point(9, 0.88)], "min").word == "unclear"  # exact, but next to nothing
     assert verdict([Point(0, 0.90), Point(9, 0.70)], "min").word == "better"
     assert verdict([before], "max") is None
+
+
+def test_gold_fact_with_intervals_is_quoted_and_bracketed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "scenario.toml").write_text('name = "tools_rl"\nenv = "arithmetic"\n[eval]\nmeasure = "correct"\n')
+    rows = [
+        {"step": 0, "eval/correct": 0.0, "eval/correct/low": 0.0, "eval/correct/high": 0.0},
+        {"step": 9, "eval/correct": 0.75, "eval/correct/low": 0.6, "eval/correct/high": 0.85},
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    words = visible(write_report(run).read_text())
+    assert "Gold outcome “correct” rose from 0 to 0.750 in 9 steps" in words
+    assert "[0.600, 0.850]" in words and "95 % intervals over instances. One seed." in words
+    (run / "metrics.jsonl").write_text("".join(json.dumps({"step": s, "eval/correct": 0.0}) + "\n" for s in (0, 9)))
+    assert "no clear change in 9 steps: 0 before, 0 after" in visible(write_report(run).read_text())
 
 
 def test_change_for_the_worse_is_said_plainly(tmp_path: Path) -> None:
@@ -374,7 +389,7 @@ def test_numbers_that_are_not_finite_leave_gaps(tmp_path: Path) -> None:
     [
         (0.0717, "", "0.072"), (-1.0, "", "−1"), (2.6449, "", "2.64"), (6.8e-7, "", "6.8 × 10⁻⁷"),
         (21340.0, "", "21.3k"),
-        (0.00025, "", "0.00025"), (0.0634, "%", "6.34 %"), (0.0, "%", "0 %"), (math.nan, "", "–"),
+        (0.00025, "", "0.00025"), (0.0634, "%", "6.3 %"), (1.0, "%", "100 %"), (0.0, "%", "0 %"), (math.nan, "", "–"),
         (999_990.0, "", "1.00M"),
         (0.0625, "s", "0.062 s"),
     ],
