@@ -364,7 +364,7 @@ class Learner:
         clip_norm: float = 1.0,
         tokens_per_micro_batch: int = 16_384,
         packing: bool = True,
-        head_chunk: int = 512,
+        head_chunk: int = 256,
         autocast: torch.dtype | None = None,
         value_head: ValueHead | None = None,
         activate: Callable[[], object] | None = None,

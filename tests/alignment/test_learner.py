@@ -316,7 +316,7 @@ def adapted():
     def made(name):
         model.set_adapter(name)
         own = {n: p for n, p in model.named_parameters() if f".{name}." in n}
-        return Learner(model, own, activate=lambda: model.set_adapter(name), check=False)
+        return Learner(model, own, activate=lambda: model.set_adapter(name))
 
     return model, made("first"), made("second")
 
