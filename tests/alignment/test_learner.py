@@ -10,8 +10,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from palaestra.agents.episode import Choice, Span, Trajectory
-from palaestra.alignment.learner import Learner, Schedule, Trie, ValueHead, plan
+from palaestra.alignment.learner import Learner, Schedule, ValueHead
 from palaestra.alignment.objectives import make_objective
+from palaestra.alignment.packing import Trie, plan
 from palaestra.alignment.rows import (
     ChoiceRow,
     TokenRow,
