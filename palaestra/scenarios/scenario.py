@@ -159,17 +159,22 @@ class Scenario(Table):
     def load(cls, source: str | Path, settings: Iterable[str] = ()) -> Self:
         """A scenario from a file, or from the library by name, with `key=value` settings applied.
 
-        `name:label` is its control twin of that label.
+        `name:label` is its control twin of that label. The id of an environment is a scenario too: one tiny policy
+        learns in all its seats, from scratch.
 
         Raises:
             ScenarioError: every problem at once, each with the key and the nearest right word.
         """
         path, label = Path(source), ""
-        if not path.exists() and ":" in str(source):
+        if not path.exists() and ":" in str(source) and not str(source).partition(":")[0].endswith(".py"):
             source, _, label = str(source).rpartition(":")
             path = Path(source)
         if not path.exists():
             path = LIBRARY / f"{source}.toml"
+        if not path.exists() and (data := default_data(str(source))):
+            for setting in settings:
+                apply_setting(data, setting)
+            return cls.parse(data, where=str(source))
         if not path.exists():
             raise ScenarioError(
                 f"no scenario {str(source)!r}\n  give a TOML file or a name of the library\n  "
@@ -329,6 +334,29 @@ class Scenario(Table):
 def library() -> list[str]:
     """Names of the built-in scenarios."""
     return sorted(p.stem for p in LIBRARY.glob("*.toml"))
+
+
+def default_data(env: str) -> dict[str, Any] | None:
+    """The scenario of an environment that has none: a tiny policy in every seat; None where `env` is no id."""
+    try:
+        seats = env_class(env)().seats
+    except PalaestraError:
+        return None
+    return {
+        "name": env_class(env).__name__.lower(),
+        "about": f"One tiny policy learns in all seats of {env}.",
+        "env": env,
+        "policies": {"learner": {"model": "tiny", "train": True, "act": "score"}},
+        "cast": dict.fromkeys(seats, "learner"),
+        "recipe": {
+            "steps": 150,
+            "episodes": 128,
+            "estimator": "loo_instance_seat",
+            "kl": {"refresh": 20, "coef": 0.1},
+            "entropy": {"start": 0.1, "end": 0.01},
+        },
+        "eval": {"every": 25},
+    }
 
 
 def apply_setting(data: dict[str, Any], setting: str) -> None:

@@ -124,9 +124,10 @@ class Online:
         rng = random.Random(f"{self.seed}|matchmaking|{step}")
         groups = recipe.episodes // recipe.group_size
         casts = self.league.casts(groups, self._present(), rng)
+        policies = {pair: self._at(*pair) for pair in dict.fromkeys(p for cast in casts for p in cast.items())}
         jobs = []
         for g in range(groups):
-            cast = {seat: self._at(seat, ref) for seat, ref in casts[g].items()}
+            cast = {pair[0]: policies[pair] for pair in casts[g].items()}
             if recipe.seeds:
                 seed = recipe.seeds[g % len(recipe.seeds)]
             else:
