@@ -25,7 +25,7 @@ MODES: dict[str, tuple[str, ...]] = {"choosing": ("kuhn_selfplay",), "free text"
 def main() -> None:
     """All arms in both modes, ten seeds."""
     cells = [
-        Cell(scenario, seed, (*settings, "league.every=10"), f"{mode}, {arm}")
+        Cell(scenario, seed, (*settings, "league.every=10", "eval.every=25", "eval.instances=20"), f"{mode}, {arm}")
         for mode, (scenario,) in MODES.items()
         for arm, settings in ARMS.items()
         for seed in SEEDS
@@ -70,7 +70,7 @@ def page(groups: dict[str, list[dict[str, Any]]], cfr: list[tuple[int, float]]) 
     text += ["", "Bars: " + "; ".join(f"{k}: {'met' if v else 'missed'}" for k, v in bars(groups).items()) + "."]
     text += ["", "CFR+ on the same tree, by iterations: " + ", ".join(f"{n}: {v:.5f}" for n, v in cfr) + "."]
     text += ["", "## By step (mean over seeds: last policy / pool)", ""]
-    steps = [c["step"] for c in next(iter(groups.values()))[0]["curve"]][::2]
+    steps = [c["step"] for c in next(iter(groups.values()))[0]["curve"]]
     rows = []
     for label, found in groups.items():
         cells = []
