@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from palaestra.errors import EngineError
+
+logging.disable_progress_bar()  # a run has its own progress; bars of a millisecond only break its lines
 
 
 class Loaded(NamedTuple):

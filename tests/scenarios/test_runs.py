@@ -148,3 +148,40 @@ def test_two_policies_learn_apart(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "two" / "checkpoints" / "step-000002", ignore_errors=True)
     table = runs.compare(str(tmp_path / "two"), instances=4) if run.checkpoints() else None
     assert table is None or table.labels[0] == "first@0"
+
+
+def test_a_saved_checkpoint_with_its_own_template_is_trained_in_bf16(tmp_path: Path) -> None:
+    from palaestra.agents.models import save
+    from palaestra.agents.tiny import env_texts, tiny
+
+    model, tokenizer = tiny(env_texts("kuhn", n=16), width=32, heads=2, context=1024)
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    )
+    save(model.to(torch.bfloat16), tokenizer, tmp_path / "model")
+    scenario = small("recipe.steps=2", f'policies.player.model="{tmp_path / "model"}"')
+    run = runs.train(scenario, tmp_path / "run")
+    weights = run.load_version(PolicyRef("player", 2))
+    assert {w.dtype for w in weights.values()} == {torch.bfloat16}
+    before = run.load_version(PolicyRef("player", 0))
+    assert any(not torch.equal(weights[k], before[k]) for k in weights)
+    told = next(iter(run.episodes(1))).trajectories[0].spans[0].ids
+    assert "Kuhn poker" in tokenizer.decode(told)  # a model that was not made for it is shown the rules
+
+
+def test_interrupting_finishes_the_step_saves_and_can_be_resumed(whole: Path, tmp_path: Path) -> None:
+    import os
+    import signal
+
+    class Interrupt(runs.Silent):
+        def step(self, metrics: object) -> None:
+            if metrics["step"] == 3:  # type: ignore[index]
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(small(), tmp_path / "cut", show=Interrupt())
+    assert RunDir(tmp_path / "cut").checkpoints()[-1] == 3 or RunDir(tmp_path / "cut").checkpoints()[-1] == 4
+    assert RunDir(tmp_path / "cut").info["status"] == "interrupted"
+    runs.resume(tmp_path / "cut")
+    assert runs.diff(whole, tmp_path / "cut", exact=True) == []
