@@ -121,7 +121,7 @@ class Riddle(gymnasium.Env[str, str]):
 
     def step(self, action: str) -> Any:
         self.left -= 1
-        guess = int(action) if action.isdigit() else -1
+        guess = int(action) if action.isdecimal() else -1
         right = guess == self.secret
         text = "Right." if right else "Too low." if guess < self.secret else "Too high."
         return text, float(right), right, self.left == 0, {"outcome": {"right": right, "tries": self.tries - self.left}}

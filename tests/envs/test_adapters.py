@@ -13,6 +13,7 @@ from pettingzoo.test import api_test
 
 from palaestra.envs import registry
 from palaestra.envs.adapters.farama import from_gymnasium, from_pettingzoo
+from palaestra.envs.conformance import QUICK, check
 from palaestra.envs.games.kuhn import Kuhn
 from palaestra.envs.script import ScriptedEnv, play_random
 from palaestra.envs.transcript import Forfeited, Malformed, Out, Transcript
@@ -37,6 +38,12 @@ def play(env: ScriptedEnv) -> Transcript:
     while env.waiting:
         env.submit({k: words(env, r) for k, r in env.waiting.items()})
     return env.transcript
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_existing_environment_holds_what_ours_must(name: str) -> None:
+    report = check(f"{FILE}:{name}", effort=QUICK)
+    assert report.ok, report.table()
 
 
 @pytest.mark.parametrize("name", NAMES)

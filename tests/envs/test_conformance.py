@@ -71,7 +71,7 @@ def test_the_line_to_look_at_is_the_line_that_is_wrong(name: str, only: str, lin
 def test_the_table_and_the_json_say_the_same() -> None:
     report = check(f"{FILE}:PaysOneSide", only=["zero_sum", "rewards", "replay"], effort=EFFORT)
     table = report.table()
-    assert table.splitlines()[0].endswith("PaysOneSide   2 seats, up to 1 replies seen, 1 parameter sets")
+    assert table.splitlines()[0].endswith("PaysOneSide   2 seats, up to 1 turn seen, 1 parameter set")
     assert re.search(r"  FAIL  Zero-sum as declared +4 episodes  \d+\.\d s\n +seed 0, turn 1, level = 0\n", table)
     assert re.search(r"  n/a   Returns within the declared range +no range declared", table)
     assert table.endswith("  1 failed")

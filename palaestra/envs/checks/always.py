@@ -28,7 +28,7 @@ from palaestra.envs import transcript as record
 from palaestra.envs.checks import Effort, Finding, NotApplicable, Verdict, register
 from palaestra.envs.checks.evidence import MAX_ANSWERS, Play, Subject, hostile_near, word_lists
 from palaestra.envs.checks.outside import outside_watched
-from palaestra.envs.checks.where import replies, waiting_line
+from palaestra.envs.checks.where import many, replies, waiting_line
 from palaestra.envs.script import Request, ScriptedEnv, play_random
 from palaestra.envs.transcript import Event, Transcript
 from palaestra.errors import UnknownNameError
@@ -76,7 +76,7 @@ def api(subject: Subject) -> Verdict:
         for seat in sorted(acting)[:3]:
             with farama_says(subject, params, found):
                 check_env(SingleView(subject.make(params), seat))
-    return Verdict(f"{len(subject.sets)} parameter sets", found[:3])
+    return Verdict(many(len(subject.sets), "parameter set"), found[:3])
 
 
 @register
@@ -191,7 +191,7 @@ def process(subject: Subject) -> Verdict:
             for play, events in zip(plays, json.loads(done.stdout.splitlines()[-1]), strict=True):
                 theirs = msgspec.convert(events, list[Event])
                 found += subject.difference(play, theirs, f"in another process, PYTHONHASHSEED={hash_seed}")
-    return Verdict(f"{subject.detail}, {len(subject.effort.hash_seeds)} processes", found[:3])
+    return Verdict(f"{subject.detail}, {many(len(subject.effort.hash_seeds), 'hash seed')}", found[:3])
 
 
 def _elsewhere(job: str, folder: str, hash_seed: str) -> subprocess.CompletedProcess[str]:
@@ -284,7 +284,7 @@ def fork(subject: Subject) -> Verdict:
             found += subject.difference(play, env.events, "after it was forked from")
         if found:
             break
-    return Verdict(f"{count} forks", found)
+    return Verdict(many(count, "fork"), found)
 
 
 @register
@@ -338,7 +338,7 @@ def texts(subject: Subject) -> Verdict:
             if given == before:  # nobody is ever asked
                 break
         total += given
-    return Verdict(f"{total} texts", found[:3])
+    return Verdict(many(total, "text"), found[:3])
 
 
 @register

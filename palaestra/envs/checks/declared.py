@@ -13,7 +13,7 @@ from palaestra.envs import transcript as record
 from palaestra.envs.checks import Finding, NotApplicable, Verdict, register
 from palaestra.envs.checks.always import farama_says
 from palaestra.envs.checks.evidence import MAX_ANSWERS, Endless, Play, Subject, word_lists
-from palaestra.envs.checks.where import replies, short, show, waiting_line, watch_lines
+from palaestra.envs.checks.where import many, replies, short, show, waiting_line, watch_lines
 from palaestra.envs.script import Hold, ScriptedEnv, play_random
 from palaestra.envs.transcript import Transcript
 
@@ -31,7 +31,7 @@ def parallel(subject: Subject) -> Verdict:
     for params in subject.sets:
         with farama_says(subject, params, found):
             parallel_api_test(ParallelView(subject.make(params)), num_cycles=40)
-    return Verdict(f"{len(subject.sets)} parameter sets", found[:3])
+    return Verdict(many(len(subject.sets), "parameter set"), found[:3])
 
 
 @register
@@ -57,7 +57,7 @@ def legal(subject: Subject) -> Verdict:
         subject.again(play, accepts)
     if not count:
         raise NotApplicable("free speech only")
-    return Verdict(f"{count} moves", found[:3])
+    return Verdict(many(count, "move"), found[:3])
 
 
 def _refused(env: ScriptedEnv, seat: str, move: str) -> str:
@@ -94,7 +94,7 @@ def hidden(subject: Subject) -> Verdict:
             break
     if not count:
         raise NotApplicable("nothing is hidden")
-    return Verdict(f"{count} pairs of episodes", found[:3])
+    return Verdict(many(count, "episode pair"), found[:3])
 
 
 class _Seen(NamedTuple):
@@ -213,7 +213,7 @@ def probes(subject: Subject) -> Verdict:
                     break
     if not count:
         raise NotApplicable("no probes")
-    return Verdict(f"{count} episodes", found[:3])
+    return Verdict(many(count, "episode"), found[:3])
 
 
 @register
@@ -259,7 +259,7 @@ def outcome(subject: Subject) -> Verdict:
         if missing:
             seen = f"the outcome lacks {', '.join(sorted(missing))}, which other episodes report"
             found.append(_about_pay(subject, play, seen))
-    return Verdict(f"{len(set().union(*keys.values()))} facts", found[:3])
+    return Verdict(many(len(set().union(*keys.values())), "fact"), found[:3])
 
 
 def _no_forfeits(subject: Subject) -> Iterator[Play]:

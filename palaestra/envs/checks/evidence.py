@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from palaestra.envs import transcript as record
 from palaestra.envs.checks import Effort, Finding, NotApplicable
-from palaestra.envs.checks.where import error_line, replies, show, waiting_line, watch_lines
+from palaestra.envs.checks.where import error_line, many, replies, show, waiting_line, watch_lines
 from palaestra.envs.script import Request, ScriptedEnv, _now, play_random
 from palaestra.envs.transcript import Event, Transcript
 
@@ -173,11 +173,12 @@ class Subject:
         """A short line about the environment."""
         turns = max((replies(p.transcript.events) for p in self.plays), default=0)
         seats = len(self.make(self.sets[0]).seats)
-        return f"{seats} seat{'s' * (seats != 1)}, up to {turns} replies seen, {len(self.sets)} parameter sets"
+        seen = f"up to {many(turns, 'turn')} seen"
+        return f"{many(seats, 'seat')}, {seen}, {many(len(self.sets), 'parameter set')}"
 
     @property
     def detail(self) -> str:
-        return f"{len(self.plays)} episodes"
+        return many(len(self.plays), "episode")
 
 
 NOISE = ["", "hm", "[", "[]", "[nothing]", "x" * 9000, "\x00\x1b[31m", "\ud800", "```[pass]```", "<think>", "[1] [2]"]
@@ -197,7 +198,9 @@ def hostile(rng: random.Random) -> Any:
     if kind == 4:
         return rng.choice([None, 7, -1.5, b"[bytes]", ["[list]"], {"a": 1}, float("nan")])
     if kind == 5:
-        return rng.choice(["0", "-1", "1e999", "999999999999999999999", "NaN", "½", "٣", "None", "{}", "%s", "{0}"])
+        return rng.choice(
+            ["0", "-1", "1e999", "999999999999999999999", "NaN", "½", "²", "٣", "None", "{}", "%s", "{0}"]
+        )
     if kind == 6:
         return "".join(chr(rng.randrange(0x110000)) for _ in range(30))
     return "".join(chr(rng.randrange(32, 127)) for _ in range(rng.randrange(60)))

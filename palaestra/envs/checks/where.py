@@ -86,6 +86,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
+def many(n: int, noun: str) -> str:
+    """`1 turn`, `2 turns`."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def short(value: Any) -> str:
     """The value in at most 60 characters."""
     text = repr(value)
