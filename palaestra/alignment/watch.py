@@ -45,14 +45,10 @@ def forfeits_rising(history: History) -> str | None:
 
 
 def one_seat_wins(history: History) -> str | None:
-    keys = _keys(history, "return/")
-    if len(keys) < 2:
-        return None
-    means = {k: fmean(_recent(history, k) or [0.0]) for k in keys}
-    top, low = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
-    spread = max(abs(v) for m in history for k, v in m.items() if k.startswith("return/"))
-    if len(_recent(history, top)) == WINDOW and spread > 0 and means[top] - means[low] > 1.5 * spread:
-        return f"{top} {means[top]:+.2f} against {low} {means[low]:+.2f}: one seat always wins"
+    for key in _keys(history, "wins/"):
+        late = _recent(history, key)
+        if len(late) == WINDOW and fmean(late) > 0.95:
+            return f"{key.partition('/')[2]} earned most in {fmean(late):.0%} of episodes: one seat always wins"
     return None
 
 

@@ -256,6 +256,12 @@ class Scenario(Table):
                 )
             if spec.player is not None and spec.train:
                 out.append(f"{at}.train: a scripted player cannot be trained\n      give it a model")
+            if spec.train and spec.temperature != 1.0:
+                out.append(
+                    f"{at}.temperature: {spec.temperature:g} while training\n      what is trained is sampled at 1"
+                )
+            if spec.train and spec.act == "score" and spec.norm == "word":
+                out.append(f'{at}.norm: "word" cannot be trained\n      set norm = "sum" or "token"')
             if spec.model is not None and spec.engine not in self.engines:
                 out.append(f"{at}.engine: no engine named {spec.engine!r}\n      {nearest(spec.engine, self.engines)}")
             if spec.clone:

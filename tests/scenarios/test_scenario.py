@@ -78,6 +78,12 @@ def test_exact_regularizers_need_recorded_legal_actions() -> None:
     assert 'set policies.trader.act = "score", or legal = true' in problems(recipe={"entropy": {"start": 0.1}})
 
 
+def test_what_is_trained_is_sampled_as_it_is_trained() -> None:
+    policy = {"model": "tiny", "train": True, "act": "score", "temperature": 0.7, "norm": "word"}
+    text = problems(policies={"trader": policy})
+    assert "policies.trader.temperature: 0.7 while training" in text and 'set norm = "sum" or "token"' in text
+
+
 def test_two_training_signals_are_refused() -> None:
     text = problems(signals={"env": {"train": True}, "gold": {"of": "deal", "train": True}})
     assert "exactly one signal is trained on, got env, gold" in text

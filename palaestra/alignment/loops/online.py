@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -153,15 +153,20 @@ class Online:
         advantages = self.estimator.advantages(samples)
         rows: dict[str, list[Row]] = {name: [] for name in self.trainees}
         for sample, trajectories, by_turn in zip(samples, played, advantages.by_turn, strict=True):
-            rows[sample.policy] += [row for t in trajectories for row in rows_of(t, by_turn)]
+            rows[sample.policy] += [row for t in trajectories for row in self._rows(t, by_turn)]
         return rows, advantages
+
+    def _rows(self, trajectory: Trajectory, advantages: Sequence[float] | float) -> list[Row]:
+        """The rows of a trajectory, its candidates weighed as its policy weighs them."""
+        norm = self.trainees[PolicyRef.parse(trajectory.policy).name].policy.norm
+        return rows_of(trajectory, advantages, norm="token" if norm == "token" else "sum")
 
     def _penalized(self, samples: list[Sample], played: list[list[Trajectory]], coef: float) -> list[Sample]:
         """The samples with KL to the reference taken out of their returns: the k1 estimate, as sampled."""
         out = list(samples)
         for name, trainee in self.trainees.items():
             owned = [
-                (i, r) for i, s in enumerate(samples) if s.policy == name for t in played[i] for r in rows_of(t, 0.0)
+                (i, r) for i, s in enumerate(samples) if s.policy == name for t in played[i] for r in self._rows(t, 0.0)
             ]
             scores = trainee.learner.logprobs(self.engine.module(self.references[name]), [r for _, r in owned])
             for (i, row), score in zip(owned, scores, strict=True):
@@ -294,6 +299,9 @@ def describe(episodes: list[Episode]) -> dict[str, float]:
         return out
     for seat in whole[0].cast:
         out[f"return/{seat}"] = fmean(e.returns[seat] for e in whole)
+    if len(whole[0].cast) > 1:
+        best = [[s for s, r in e.returns.items() if r == max(e.returns.values())] for e in whole]
+        out |= {f"wins/{seat}": fmean(b == [seat] for b in best) for seat in whole[0].cast}
     facts: dict[str, list[float]] = {}
     for e in whole:
         for fact, value in e.outcome.items():
