@@ -231,6 +231,11 @@ class LooksAtTheClock(Talk):
     def opening(self, rng: random.Random) -> str:
         return "Late." if time.time() < 0 else "Early."
 
+    def script(self, rng: random.Random) -> Script:
+        yield "b_0"
+        self.tell(self.opening(rng))
+        yield "a_0"
+
 
 @fails("outside")
 class WritesFiles(Talk):

@@ -68,6 +68,11 @@ def test_the_line_to_look_at_is_the_line_that_is_wrong(name: str, only: str, lin
     assert row.findings[0].where.split(": ", 1)[1] == line
 
 
+def test_a_look_at_the_clock_is_found_at_its_turn() -> None:
+    (row,) = check(f"{FILE}:LooksAtTheClock", only=["outside"], seeds=[0]).rows()
+    assert [(f.turn, f.seen) for f in row.findings] == [(1, "the script used time.time()")]
+
+
 def test_the_table_and_the_json_say_the_same() -> None:
     report = check(f"{FILE}:PaysOneSide", only=["zero_sum", "rewards", "replay"], effort=EFFORT)
     table = report.table()

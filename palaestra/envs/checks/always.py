@@ -347,8 +347,9 @@ def outside(subject: Subject) -> Verdict:
     found = []
     for play in subject.some:
         subject.again(play)  # what is imported or compiled on first use is so by now
-        with outside_watched() as seen:
-            subject.again(play)
+        env = subject.make(play.params)
+        with outside_watched(lambda env=env: replies(env.__dict__.get("_events", ()))) as seen:  # type: ignore[misc]
+            subject.again(play, env=env)
         found += [Finding(play.seed, turn, f"the script used {what}", line, play.params) for what, turn, line in seen]
         if found:
             break

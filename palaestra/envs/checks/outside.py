@@ -65,14 +65,14 @@ def _audited() -> None:
 
 
 @contextlib.contextmanager
-def outside_watched() -> Iterator[list[tuple[str, int, str]]]:
-    """Collects (what, turn, line) of every look at the outside world by this thread."""
+def outside_watched(turn: Callable[[], int]) -> Iterator[list[tuple[str, int, str]]]:
+    """Collects (what, turn, line) of every look at the outside world by this thread; `turn` tells the turn."""
     _audited()
     seen: list[tuple[str, int, str]] = []
 
     def note(what: str) -> None:
         frame = script_frame()
-        seen.append((what, 0, source_line(frame.f_code.co_filename, frame.f_lineno) if frame else ""))
+        seen.append((what, turn(), source_line(frame.f_code.co_filename, frame.f_lineno) if frame else ""))
 
     def profile(frame: Any, event: str, function: Any) -> None:
         if event != "c_call":
