@@ -29,7 +29,7 @@ def split_cast(seats: Sequence[str], entries: Sequence[str]) -> dict[str, str]:
     bare = [entry for entry in entries if "=" not in entry]
     for seat in named:
         if seat not in seats:
-            raise ScenarioError(f"cast: no seat {seat!r}\n  seats: {', '.join(seats)}\n  {nearest(seat, seats)}")
+            raise ScenarioError(f"cast: no seat {seat!r}\n  {nearest(seat, seats)}")
     rest = [seat for seat in seats if seat not in named]
     if len(bare) == 1:
         bare *= len(rest)
