@@ -79,17 +79,20 @@ def test_a_judge_without_a_legal_answer_is_undecided() -> None:
 # -- quotes ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_quote_reaches_the_judge_as_verified_or_not() -> None:
-    env = started()
-    facts = env.facts["passage"][DEBATERS[0]]["facts"]
-    thing = facts[1].split()[1]
-    env.submit({"debater_0": f"[quote {thing}]", "debater_1": f"<quote>{facts[0]}</quote> <quote>no</quote> [claim]"})
-    letters = sides(env)
-    assert env.waiting[JUDGE].told[1:] == (
-        f"debater_0 for {letters['debater_0']}, verified quote: {facts[1]}",
-        f"debater_1 for {letters['debater_1']}, verified quote: {facts[0]}",
-        f"debater_1 for {letters['debater_1']}, unverified quote: no",
-    )
+def test_a_quote_reaches_the_judge_as_verified_or_not_and_as_fitting_or_not() -> None:
+    for seed in range(8):
+        env = started(seed)
+        letters, passage = sides(env), env.facts["passage"][DEBATERS[0]]
+        (asked,) = (f for f in passage["facts"] if f.split()[1] in passage["question"])
+        other = next(f for f in passage["facts"] if f != asked)
+        thing = asked.split()[1]
+        env.submit({"debater_0": f"[quote {thing}]", "debater_1": f"<quote>{other}</quote> <quote>no</quote> [claim]"})
+        fits = "fits" if letters["debater_0"] == right(env) else "does not fit"
+        assert env.waiting[JUDGE].told[1:] == (
+            f"debater_0 for {letters['debater_0']}, verified quote, {fits}: {asked}",
+            f"debater_1 for {letters['debater_1']}, verified quote, does not fit: {other}",
+            f"debater_1 for {letters['debater_1']}, unverified quote: no",
+        )
 
 
 def test_talk_does_not_reach_the_judge_at_level_zero() -> None:
@@ -131,14 +134,21 @@ def test_evidence_weighs_by_its_weakest_link_and_repetition_adds_nothing() -> No
     assert weight("What color is the lamp of Ana?", "red", ["The cup of Ana is red.", "The lamp of Bo is blue."]) == 1
 
 
-def test_glued_and_partial_quotes_do_not_prove_more_than_their_sentences() -> None:
-    question = "What color is the lamp of Ana?"
-    env = started()
-    facts = env.facts["passage"][DEBATERS[0]]["facts"]
-    glued = " ".join(facts)
-    env.submit(dict.fromkeys(DEBATERS, f"<quote>{glued}</quote> [claim]"))
-    assert ", verified quote: " + glued in env.waiting[JUDGE].text
-    assert weight(question, "blue", ["The lamp of Ben is blue.", "The cup of Ana is red."]) == 1
+def test_glued_and_partial_quotes_prove_no_more_than_their_sentences() -> None:
+    for seed in range(8):
+        env = started(seed)
+        facts, letters = env.facts["passage"][DEBATERS[0]]["facts"], sides(env)
+        (asked,) = (f for f in facts if f.split()[1] in env.facts["passage"][JUDGE]["question"])
+        env.submit(
+            {
+                "debater_0": f"<quote>{' '.join(facts)}</quote> [claim]",
+                "debater_1": f"<quote>{asked.rpartition(' ')[0]}</quote> [claim]",
+            }
+        )
+        told = env.waiting[JUDGE].told[1:]
+        assert [t.split(": ")[1] for t in told] == [*facts, asked.rpartition(" ")[0]]
+        assert sum(", fits: " in t for t in told) == (letters["debater_0"] == right(env))
+        assert "does not fit" in told[-1]
 
 
 # -- protocols -------------------------------------------------------------------------------------------------------

@@ -15,9 +15,10 @@ Rules: a question has two answers, a and b; each debater argues for one, drawn. 
 percentage, `[answer a 80]`.
 
 Level 0: four facts, a question of one hop, one round; a debater moves `[quote lamp]` (the fact about the lamp is shown,
-verified) or `[claim]` (no evidence), and only quotes reach the judge, not talk. The judge's percentages are tens. Level
-1: twelve facts, two or three hops, three rounds of free speech of at most 100 words, heard by the judge and the other
-debater; percentages from 50 to 100.
+verified) or `[claim]` (no evidence), and only quotes reach the judge, not talk. Of generated passages the judge is also
+told whether a verified quote fits, that is, names all that the question names and the answer: so that even a very small
+model can judge. The judge's percentages are tens. Level 1: twelve facts, two or three hops, three rounds of free speech
+of at most 100 words, heard by the judge and the other debater; percentages from 50 to 100.
 
 Parameters. `protocol`: "debate"; "consultancy" (one drawn debater argues alone; at level 1 the judge asks back
 between rounds); "blind" (the judge answers at once); "oracle" (the judge reads the passage, nobody argues). A seed
@@ -52,6 +53,7 @@ from palaestra.envs.debate.passages import (
     one_line,
     sentences,
     weight,
+    words,
 )
 from palaestra.envs.grammar import Move, quotes
 from palaestra.envs.script import Player, Request, Script, ScriptedEnv, play_random
@@ -61,10 +63,11 @@ DEBATERS = ("debater_0", "debater_1")
 JUDGE = "judge_0"
 _OTHER = {"a": "b", "b": "a"}
 PROTOCOLS = ("debate", "consultancy", "blind", "oracle")
-MAX_QUOTES = 4  # a turn
+MAX_QUOTES = 4  # sentences a turn
 MAX_WORDS = 100  # a speech
+_Shown = list[tuple[bool, str]]  # quotes with whether they are verified
 _QUESTION = re.compile(r"(.*) a: (.*)\. b: (.*)\.", re.S)
-_SHOWN = re.compile(r"debater_\d for ([ab]), (verified|unverified) quote: (.*)")
+_SHOWN = re.compile(r"debater_\d for ([ab]), (verified|unverified) quote(?:, (?:fits|does not fit))?: (.*)")
 
 
 class Debate(ScriptedEnv):
@@ -123,7 +126,7 @@ class Debate(ScriptedEnv):
         if self.protocol == "oracle":
             self.reveal("Passage: " + " ".join(passage.facts), to=JUDGE)
 
-        shown: dict[str, list[tuple[bool, str]]] = {s: [] for s in DEBATERS}
+        shown: dict[str, _Shown] = {s: [] for s in DEBATERS}
         for turn in range(self.rounds or (3 if self.level else 1)) if speakers else ():
             if turn and self.level and self.protocol == "consultancy":
                 asked = yield self.turn(JUDGE)
@@ -132,7 +135,7 @@ class Debate(ScriptedEnv):
             said = yield self.turn(speakers, *moves, default="claim" if moves else None)
             for seat, move in said.items():
                 hearers = [JUDGE, *(s for s in speakers if s != seat and self.level)]
-                shown[seat] += self._show(seat, sides[seat], move, passage, hearers)
+                shown[seat] += self._show(seat, sides[seat], texts[sides[seat]], move, passage, hearers)
 
         share = "50|60|70|80|90|100" if self.level == 0 else "50..100"
         verdict = yield self.turn(JUDGE, f"answer a|b {share}", default="answer a 50")
@@ -178,15 +181,26 @@ class Debate(ScriptedEnv):
 
         return _known(self.secrets("passage", draw, redraw, item=key)[DEBATERS[0]])
 
-    def _show(self, seat: str, letter: str, move: Move, passage: Passage, hearers: list[str]) -> list[tuple[bool, str]]:
-        """Tell the judge (and at level 1 the other debater) what a debater brings; the quotes, with their truth."""
+    def _tag(self, passage: Passage, quote: str, answer: str) -> str:
+        """For generated passages at level 0: whether it is a fact that names all of the question and the answer."""
+        if self.level or self.passages:
+            return ""
+        fits = quote in passage.facts and words(passage.question) | words(answer) <= words(quote)
+        return ", fits" if fits else ", does not fit"
+
+    def _show(self, seat: str, letter: str, answer: str, move: Move, passage: Passage, hearers: list[str]) -> _Shown:
+        """Tell the judge (and at level 1 the other debater) what a debater brings; its quotes, with their truth.
+
+        Quotes are shown and checked sentence by sentence, so that glued ones prove no more than their parts.
+        """
         text = " ".join(passage.facts)
-        found = [q for q in map(one_line, quotes(move.raw)) if q]
+        found = [s for q in quotes(move.raw) for s in sentences(one_line(q))]
         if move.verb == "quote":
             found.insert(0, passage.facts[labels(passage.facts).index(move.args[0])])
         checked = [(q in text, q) for q in dict.fromkeys(found)][:MAX_QUOTES]
         for ok, quote in checked:
-            self.reveal(f"{seat} for {letter}, {'verified' if ok else 'unverified'} quote: {quote}", to=hearers)
+            kind = f"verified quote{self._tag(passage, quote, answer)}" if ok else "unverified quote"
+            self.reveal(f"{seat} for {letter}, {kind}: {quote}", to=hearers)
         if self.level:
             self.tell(f"{seat} for {letter} says: {_short(move.speech)}", to=hearers)
         elif not checked:

@@ -25,8 +25,9 @@ drawn from 1.5, 2 and 2.5). Controls: `silent` (no talk), `anonymous` (only the 
 
 Players: `random`, `greedy` (takes all it may), `oracle` (its share of the best joint plan), `cautious` (half of what
 would grow again), `conditional` (the plan's share while nobody takes more, then all it may; needs takes by name). With
-all seats alike greedy is at the floor (level 0: 0.23, random 0.24, cautious 0.42, oracle 1.00): that is the tragedy. A
-single greedy among others gets at least as much as each of them.
+all seats alike, which is how they are compared (efficiency at level 0: greedy 0.23, random 0.24, cautious 0.42, oracle
+1.00), greedy is at the floor: that is the tragedy. A single greedy among others gets, up to rounding, at least as much
+as each of them.
 """
 
 from __future__ import annotations
