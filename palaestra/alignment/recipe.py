@@ -53,6 +53,12 @@ class Recipe(Table):
     seeds: list[int] = []
     """Instance seeds to cycle through; empty: a new seed for every group."""
     estimator: str = "rae"
+    """A name of `alignment.credit.ESTIMATORS`, or "gae" (a value head and generalized advantages by turn)."""
+    critic: Literal["own", "central"] = "own"
+    """What the value head of "gae" reads: the seat's own tokens, or what all seats were told and have said."""
+    gamma: float = Field(1.0, gt=0, le=1)
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    value_coef: float = Field(0.5, ge=0)
     group_by: list[str] | None = None
     """Replaces the estimator's group key: any of instance, seat, role, policy, turn, group."""
     scale: Literal["std", "none"] | None = None

@@ -19,7 +19,7 @@ from palaestra.agents.render import Renderer
 from palaestra.agents.tiny import env_texts, tiny
 from palaestra.alignment.credit import ESTIMATORS, Estimator
 from palaestra.alignment.league import League
-from palaestra.alignment.learner import Learner, Schedule
+from palaestra.alignment.learner import Learner, Schedule, ValueHead
 from palaestra.alignment.loops.imitation import clone
 from palaestra.alignment.loops.online import Online, Signal, Trainee
 from palaestra.alignment.objectives import Objective, make_objective
@@ -139,9 +139,14 @@ def _load(scenario: Scenario, spec: PolicySpec) -> Loaded:
 
 
 def _learner(recipe: Recipe, engine: EmbeddedEngine, name: str, schedule: Schedule | None = None) -> Learner:
+    module = engine.live(name)
+    head = None
+    if recipe.estimator == "gae" and schedule is None:
+        head = ValueHead(module.config.get_text_config().hidden_size).to(engine.device)  # type: ignore[union-attr,operator,arg-type]
     return Learner(
-        engine.live(name),
-        engine.parameters(name),
+        module,
+        value_head=head,
+        parameters=engine.parameters(name),
         schedule=schedule or Schedule(recipe.lr, recipe.warmup, _updates(recipe) if recipe.decay else None),
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
@@ -194,6 +199,8 @@ def coefficients(recipe: Recipe) -> Callable[[float], dict[str, float]]:
         out = {"entropy": recipe.entropy.at(share)}
         if recipe.kl and recipe.kl.form != "k1":
             out[f"kl_{recipe.kl.form}"] = recipe.kl.coef
+        if recipe.estimator == "gae":
+            out["value"] = recipe.value_coef
         return {name: value for name, value in out.items() if value}
 
     return at
@@ -201,7 +208,7 @@ def coefficients(recipe: Recipe) -> Callable[[float], dict[str, float]]:
 
 def estimator(recipe: Recipe) -> Estimator:
     """The recipe's credit setting, with its replacements."""
-    spec = ESTIMATORS[recipe.estimator]
+    spec = ESTIMATORS["rae" if recipe.estimator == "gae" else recipe.estimator]
     changes: dict[str, Any] = {}
     if recipe.group_by is not None:
         changes["key"] = tuple(recipe.group_by)

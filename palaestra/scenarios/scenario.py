@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
+from palaestra.alignment.credit import ESTIMATORS
 from palaestra.alignment.recipe import Count, LeagueSpec, Positive, Recipe, Table
 from palaestra.envs.registry import env_class
 from palaestra.envs.script import ScriptedEnv, play_random
@@ -292,6 +293,11 @@ class Scenario(Table):
             out.append(f"signals: exactly one signal is trained on, got {got}\n      add train = true to one of them")
         if recipe.episodes % recipe.group_size:
             out.append(f"recipe.episodes: {recipe.episodes} is no multiple of group_size = {recipe.group_size}")
+        if recipe.estimator not in ("gae", *ESTIMATORS):
+            out.append(
+                f"recipe.estimator: no estimator {recipe.estimator!r}\n"
+                f"      {nearest(recipe.estimator, ['gae', *ESTIMATORS])}"
+            )
         needs_group = recipe.estimator in ("grpo", "dr_grpo", "rloo", "dr_mas", "at_grpo")
         if needs_group and recipe.group_size < 2:
             out.append(

@@ -10,7 +10,8 @@ import torch
 from palaestra.agents.episode import PolicyRef
 from palaestra.agents.play import rollout, wait_for
 from palaestra.alignment.credit import Sample
-from palaestra.alignment.loops.online import Online, dealt, describe, instance_of, shuffled
+from palaestra.alignment.loops.online import Online, central_views, dealt, describe, instance_of, shuffled
+from palaestra.envs.transcript import Said
 from palaestra.scenarios.build import build
 from palaestra.scenarios.scenario import Scenario
 
@@ -131,3 +132,20 @@ def test_broken_episodes_are_counted_and_described_apart() -> None:
     episodes[0].failure = Failure("env", "broke")
     found = describe(episodes)
     assert found["failed"] == 1.0 and found["return/player_0"] == pytest.approx(-found["return/player_1"])
+
+
+@pytest.mark.parametrize("critic", ["own", "central"])
+def test_a_value_head_learns_what_the_seats_can_expect(critic: str) -> None:
+    online = loop(
+        "recipe.estimator=gae", f"recipe.critic={critic}", "recipe.kl=none", "recipe.lr=3e-3", "recipe.episodes=60"
+    )
+    losses = [online.step()[1]["value_loss/player"] for _ in range(12)]
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+
+
+def test_a_central_critic_reads_every_seats_view_and_an_own_critic_only_its_own() -> None:
+    online = loop("recipe.estimator=gae")
+    episodes, _ = online.step()
+    views = central_views(episodes[0], "player_1")
+    assert all(card in views[0] for card in ("player_0: You are player_0", "player_1: You are player_1"))
+    assert len(views) == sum(isinstance(e, Said) and e.seat == "player_1" for e in episodes[0].transcript.events)

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -22,14 +22,24 @@ from palaestra.agents.episode import Episode, PolicyRef, Trajectory
 from palaestra.agents.language import LanguagePolicy
 from palaestra.agents.play import Envs, Job, rollout, wait_for
 from palaestra.agents.policy import Cast, Policy
-from palaestra.alignment.credit import Advantages, Estimator, Sample
+from palaestra.alignment.credit import Advantages, Estimator, GroupStats, Sample, gae
 from palaestra.alignment.league import League
 from palaestra.alignment.learner import Learner
 from palaestra.alignment.objectives import Objective
 from palaestra.alignment.objectives.regularizers import k1_of
 from palaestra.alignment.recipe import Recipe
-from palaestra.alignment.rows import Row, TokenRow, ValueRow, merge, rows_of
-from palaestra.envs.transcript import Defaulted, Forfeited, Instance, Malformed, Said, Secret, Transcript
+from palaestra.alignment.rows import Row, TokenRow, ValueRow, merge, rows_of, turn_positions, value_row
+from palaestra.envs.transcript import (
+    Defaulted,
+    Forfeited,
+    Instance,
+    Malformed,
+    Revealed,
+    Said,
+    Secret,
+    Told,
+    Transcript,
+)
 
 Signal = Callable[[Episode], Mapping[str, float]]
 """Scores an episode: seat -> score."""
@@ -150,8 +160,11 @@ class Online:
             samples = self._penalized(samples, played, self.recipe.kl.coef)
         if self.recipe.shuffle_rewards:
             samples = shuffled(samples, random.Random(f"{self.seed}|shuffle|{self.done}"))
-        advantages = self.estimator.advantages(samples)
         rows: dict[str, list[Row]] = {name: [] for name in self.trainees}
+        if self.recipe.estimator == "gae":
+            advantages = self._predicted(samples, played, episodes, rows)
+        else:
+            advantages = self.estimator.advantages(samples)
         for sample, trajectories, by_turn in zip(samples, played, advantages.by_turn, strict=True):
             rows[sample.policy] += [row for t in trajectories for row in self._rows(t, by_turn)]
         return rows, advantages
@@ -160,6 +173,36 @@ class Online:
         """The rows of a trajectory, its candidates weighed as its policy weighs them."""
         norm = self.trainees[PolicyRef.parse(trajectory.policy).name].policy.norm
         return rows_of(trajectory, advantages, norm="token" if norm == "token" else "sum")
+
+    def _predicted(
+        self, samples: list[Sample], played: list[list[Trajectory]], episodes: list[Episode], rows: dict[str, list[Row]]
+    ) -> Advantages:
+        """Generalized advantages by turn against the value head; adds to `rows` what the head should have said."""
+        recipe = self.recipe
+        by_turn: list[list[float]] = [[] for _ in samples]
+        for name, trainee in self.trainees.items():
+            asked: list[tuple[int, list[int], ValueRow]] = []  # sample, turns, row
+            for i, sample in enumerate(samples):
+                if sample.policy != name:
+                    continue
+                if recipe.critic == "own":
+                    asked += [(i, list(turn_positions(t)), value_row(t)) for t in played[i]]
+                else:
+                    views = central_views(episodes[sample.episode], sample.seat)
+                    ids = [trainee.policy.renderer.start([{"role": "user", "content": v}]) for v in views]
+                    asked += [(i, [turn], ValueRow(name, tuple(x), (len(x) - 1,))) for turn, x in enumerate(ids)]
+            predicted = trainee.learner.values([row for _, _, row in asked])
+            known: dict[int, dict[int, float]] = {}
+            for (i, turns, _), values in zip(asked, predicted, strict=True):
+                known.setdefault(i, {}).update(zip(turns, values, strict=True))
+            targets: dict[int, list[float]] = {}
+            for i, values_by_turn in known.items():
+                values = [values_by_turn[t] for t in range(len(samples[i].rewards))]
+                found = gae(samples[i].rewards, values, gamma=recipe.gamma, lam=recipe.gae_lambda)
+                by_turn[i], targets[i] = found.advantages_T.tolist(), found.targets_T.tolist()
+            rows[name] += [replace(row, targets=tuple(targets[i][t] for t in turns)) for i, turns, row in asked]
+        count = len(samples)
+        return Advantages(by_turn, GroupStats(count, 0, 0, min(count, 1), min(count, 1), float(min(count, 1))))
 
     def _penalized(self, samples: list[Sample], played: list[list[Trajectory]], coef: float) -> list[Sample]:
         """The samples with KL to the reference taken out of their returns: the k1 estimate, as sampled."""
@@ -253,6 +296,20 @@ class Online:
             for version in self.engine.frozen(name):
                 if PolicyRef(name, version) not in held:
                     self.engine.forget(PolicyRef(name, version))
+
+
+def central_views(episode: Episode, seat: str) -> list[str]:
+    """For each turn of a seat, all that every seat had been told and had said before it."""
+    out: list[str] = []
+    seen: list[str] = []
+    for event in episode.transcript.events:
+        if isinstance(event, Told | Revealed):
+            seen.append(f"{', '.join(event.to)}: {event.text}")
+        elif isinstance(event, Said):
+            if event.seat == seat:
+                out.append("\n".join([*seen, f"{seat} is to act."]))
+            seen.append(f"{event.seat} said: {event.text}")
+    return out
 
 
 METRICS = {"kl_exact": "kl_reference", "mismatch_max": "mismatch"}
