@@ -13,7 +13,9 @@ from proofs.common import SEEDS, Cell, interval, run_cells, table, value, write
 def main() -> None:
     """Ten seeds a scenario, beside the twin; the whole table."""
     names = library()
-    cells = [Cell(f"{name}{twin}", seed, ("eval.every=0",)) for name in names for twin in ("", ":shuffled") for seed in SEEDS]
+    cells = [
+        Cell(f"{name}{twin}", seed, ("eval.every=0",)) for name in names for twin in ("", ":shuffled") for seed in SEEDS
+    ]
     results = run_cells(cells, keep=Path("runs/proofs/learning.jsonl"))
     by_name = {name: [r for r in results if r["scenario"] == name] for name in {c.scenario for c in cells}}
     summary = [row(name, by_name[name], by_name[f"{name}:shuffled"]) for name in names]
