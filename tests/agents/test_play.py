@@ -12,7 +12,6 @@ from palaestra.agents.batching import gather, serve
 from palaestra.agents.episode import Episode, Trajectory
 from palaestra.agents.play import Job, check_cast, play, rollout, wait_for
 from palaestra.agents.policy import Scripted, player
-from palaestra.envs.registry import register
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 from palaestra.envs.transcript import Effect, Probe
 from palaestra.errors import ScenarioError, UnknownNameError
@@ -47,8 +46,7 @@ class Breaks(ScriptedEnv):
         self.reward(a_0=1.0)
 
 
-register("chat-test", Chat)
-register("breaks-test", Breaks)
+CHAT, BREAKS = f"{__file__}:Chat", f"{__file__}:Breaks"
 
 
 class FakeEngine:
@@ -88,7 +86,7 @@ class _Asks:
 
 def jobs(n: int, engine: FakeEngine) -> list[Job]:
     cast = {seat: Batching(engine) for seat in Chat.seats}
-    return [Job("chat-test", {}, dict(cast), seed, f"e{seed}") for seed in range(n)]
+    return [Job(CHAT, {}, dict(cast), seed, f"e{seed}") for seed in range(n)]
 
 
 def test_episodes_come_in_the_order_of_the_jobs_whatever_their_length() -> None:
@@ -131,7 +129,7 @@ def test_effects_and_probes_are_answered_and_recorded() -> None:
 
 def test_a_broken_episode_is_recorded_and_disturbs_no_other() -> None:
     cast = {"a_0": Scripted("random", play_random)}
-    episodes = wait_for(rollout(Job("breaks-test", {}, cast, s, str(s)) for s in range(6)))
+    episodes = wait_for(rollout(Job(BREAKS, {}, cast, s, str(s)) for s in range(6)))
     assert [e.failure is not None for e in episodes] == [False, True, False, False, True, False]
     assert "as planned" in episodes[1].failure.message and episodes[0].returns == {"a_0": 1.0}
 
@@ -143,7 +141,7 @@ def test_an_engine_that_fails_breaks_off_only_the_episodes_that_asked_it() -> No
 
     cast = {"a_0": Batching(Dead()), "b_0": Batching(FakeEngine())}
     scripted = {s: Scripted("random", play_random) for s in Chat.seats}
-    made = wait_for(rollout([Job("chat-test", {}, cast, 1, "x"), Job("chat-test", {}, scripted, 1, "y")]))
+    made = wait_for(rollout([Job(CHAT, {}, cast, 1, "x"), Job(CHAT, {}, scripted, 1, "y")]))
     assert made[0].failure is not None and "out of memory" in made[0].failure.message
     assert made[1].failure is None
 

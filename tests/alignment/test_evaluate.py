@@ -11,7 +11,6 @@ from palaestra.agents.policy import Scripted, player
 from palaestra.alignment.evaluate import bootstrap, evaluate, held_out, paired, rotations
 from palaestra.envs.games.kuhn import Kuhn
 from palaestra.envs.negotiation.haggle import Haggle
-from palaestra.envs.registry import register
 from palaestra.envs.script import Script, ScriptedEnv, play_random
 
 
@@ -25,9 +24,6 @@ class Flaky(ScriptedEnv):
         if self._seed is not None and self._seed % 2:
             raise RuntimeError("odd")
         self.reward(a_0=1.0)
-
-
-register("flaky-test", Flaky)
 
 
 def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says() -> None:
@@ -82,7 +78,7 @@ def test_gold_facts_become_measures() -> None:
 
 def test_broken_episodes_are_counted_and_in_no_mean() -> None:
     settings = {"self": rotations({}, Scripted("r", play_random), ["a_0"], None)}
-    found = evaluate("flaky-test", {}, settings, 10)
+    found = evaluate(f"{__file__}:Flaky", {}, settings, 10)
     assert found.failed == 5 and found.estimate("return") == bootstrap([1.0] * 5)
 
 
