@@ -23,6 +23,12 @@ class Kind(NamedTuple):
     """seat -> policy of the scenario: `learner`, or a scripted player."""
     estimator: str
     """One of `palaestra.alignment.credit.ESTIMATORS`."""
+    clone: str = "random"
+    """The scripted player whose play the policy imitates before its first step."""
+    kl: float = 0.02
+    entropy: float = 0.01
+    episodes: int = 64
+    """Episodes a step."""
 
 
 KINDS: dict[str, Kind] = {
@@ -30,6 +36,9 @@ KINDS: dict[str, Kind] = {
         "a duel of hidden cards, two seats at once",
         {"player_0": "learner", "player_1": "learner"},
         "loo_instance_seat",
+        kl=0.5,
+        entropy=0.2,
+        episodes=128,
     ),
     "dialogue": Kind(
         "two seats that talk until they agree on a day",
@@ -41,8 +50,8 @@ KINDS: dict[str, Kind] = {
         {"debater_0": "greedy", "debater_1": "greedy", "judge_0": "learner"},
         "rloo",
     ),
-    "tools": Kind("one seat and a tool that costs", {"finder_0": "learner"}, "rloo"),
-    "embodied": Kind("one seat that walks through a room", {"walker_0": "learner"}, "rloo"),
+    "tools": Kind("one seat and a tool that costs", {"finder_0": "learner"}, "rloo", clone="mixed"),
+    "embodied": Kind("one seat that walks through a room", {"walker_0": "learner"}, "rloo", episodes=32),
 }
 
 PYPROJECT = """\
@@ -73,18 +82,23 @@ env = "{name}"
 model = "tiny"                  # or a Hugging Face name, or a path
 act = "score"                   # draws among the legal moves; "text" samples free replies
 train = true
+
+[policies.learner.clone]        # what it imitates before the first step, so that no move is rare
+players = {{ {clone} }}
+batches = 100
+batch = 32
 {players}
 [cast]
 {cast}
 
 [recipe]
 steps = 60
-episodes = 128
+episodes = {episodes}
 group_size = 8                  # episodes of one instance, which share a baseline
 estimator = "{estimator}"
-lr = 5e-4
+lr = 1e-3
 kl = {{ to = "copy", refresh = 20, coef = {kl}, form = "exact" }}     # to a slow copy of itself
-entropy = {{ start = {entropy}, end = 0.01 }}                         # over the legal moves
+entropy = {{ start = {entropy}, end = 0.01 }}                        # over the legal moves
 
 [eval]
 every = 20
@@ -174,10 +188,15 @@ def environment(kind: str, cls: str) -> str:
 
 def scenario(name: str, kind: str) -> str:
     """The scenario of a kind's environment, which is registered as `name`."""
-    _, cast, estimator = KINDS[kind]
-    players = "".join(f'\n[policies.{who}]\nplayer = "{who}"\n' for who in sorted({*cast.values()} - {"learner"}))
-    seats = "\n".join(f'{seat} = "{who}"' for seat, who in cast.items())
-    return SCENARIO.format(name=name, players=players, cast=seats, estimator=estimator, kl=0.1, entropy=0.1)
+    facts = KINDS[kind]
+    scripted = sorted({*facts.cast.values()} - {"learner"})
+    return SCENARIO.format(
+        name=name,
+        players="".join(f'\n[policies.{who}]\nplayer = "{who}"\n' for who in scripted),
+        clone=", ".join(f'{seat} = "{facts.clone}"' for seat, who in facts.cast.items() if who == "learner"),
+        cast="\n".join(f'{seat} = "{who}"' for seat, who in facts.cast.items()),
+        **{field: facts._asdict()[field] for field in ("estimator", "kl", "entropy", "episodes")},
+    )
 
 
 def class_name(name: str) -> str:

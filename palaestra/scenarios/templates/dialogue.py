@@ -3,16 +3,16 @@
 | fact | value |
 |---|---|
 | seats | `ann_0`, `ben_0` |
-| turns | at most 6, in turn |
+| turns | at most 4, in turn |
 | hidden | each seat's free days, from the other |
-| reward | both: 1 for a day that is free for both, -1 for another day, 0 for none |
+| reward | both: 1 for a day that is free for both, else 0 |
 | gold outcome | day, works (free for both) |
 | splits | train and test share no pair of calendars |
 
-Rules: each has three free days of five, at least one of them in common. They speak in turn and propose a day, accept
+Rules: each has two free days of four, at least one of them in common. They speak in turn and propose a day, accept
 the last proposal, or pass. What is said beside the move is heard by the other.
 
-Level 0 has one free day in common at least, level 1 exactly one.
+At level 0 they may have both days in common, at level 1 exactly one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import re
 
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
-DAYS = ("mon", "tue", "wed", "thu", "fri")
-TURNS = 6
+DAYS = ("mon", "tue", "wed", "thu")
+TURNS = 4
 
 
 def _days(request: Request) -> list[str]:
@@ -65,13 +65,14 @@ class Template(ScriptedEnv):
     levels = (0, 1)
     splits = ("train", "test")
     rules = "Find a day that is free for both of you. Propose a day, accept the last proposal, or pass."
-    reward_range = (-1.0, 1.0)
+    reward_range = (0.0, 1.0)
     players = {"random": play_random, "greedy": _greedy, "oracle": _oracle}
 
     def _draw(self, rng: random.Random) -> dict[str, list[str]]:
         while True:
-            ann, ben = (sorted(rng.sample(DAYS, 3), key=DAYS.index) for _ in self.seats)
-            if not self.level or len({*ann} & {*ben}) == 1:
+            ann, ben = (sorted(rng.sample(DAYS, 2), key=DAYS.index) for _ in self.seats)
+            common = len({*ann} & {*ben})
+            if common == 1 or (common and not self.level):
                 return {"ann_0": ann, "ben_0": ben}
 
     def script(self, rng: random.Random) -> Script:
@@ -95,6 +96,5 @@ class Template(ScriptedEnv):
             self.tell(f"{seat} {what}{said}.", to=other)
 
         works = all(day in calendars[seat] for seat in self.seats)
-        if day:
-            self.reward(dict.fromkeys(self.seats, 1 if works else -1))
+        self.reward(dict.fromkeys(self.seats, float(works)))
         self.outcome(day=day, works=works)

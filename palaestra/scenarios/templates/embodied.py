@@ -3,17 +3,17 @@
 | fact | value |
 |---|---|
 | seats | `walker_0` |
-| turns | at most 12 at level 0, 20 at level 1 |
+| turns | at most 6 at level 0, 20 at level 1 |
 | hidden | nothing is another seat's |
 | reward | 1 for the lamp, minus 0.02 a turn: -0.4 to 1 |
 | gold outcome | taken, steps, shortest |
 | splits | train and test share no pair of start and lamp |
 
-Rules: the room is a grid. `[go north]` and so on moves one field, unless there is a wall; `[take]` takes the lamp where
+Rules: the room is a grid. `[go east]` and so on moves one field, unless there is a wall; `[take]` takes the lamp where
 it is.
 
-Level 0 is a room of 3 by 3 fields in which the lamp is always seen; level 1 one of 5 by 5 in which it is seen from its
-own row and column only.
+Level 0 is a corridor of 5 fields in which the lamp is always seen; level 1 a room of 5 by 5 in which it is seen only
+from its own row and column.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import re
 
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
-SIZES = (3, 5)
-STEPS = {"north": (-1, 0), "south": (1, 0), "east": (0, 1), "west": (0, -1)}
+SIZES = ((1, 5), (5, 5))  # rows, columns
+LIMITS = (6, 20)
+STEPS = {"east": (0, 1), "west": (0, -1), "north": (-1, 0), "south": (1, 0)}
 Field = tuple[int, int]
 
 
@@ -36,7 +37,7 @@ def _direction(start: Field, goal: Field) -> list[str]:
 
 def _seen(request: Request) -> str:
     """What the walker was told of the field where it stands."""
-    return [text for kind, text in request.view if kind == "told" and text.startswith("You are at")][-1]
+    return [text for kind, text in request.view if kind == "told" and text.startswith(("Row ", "Column "))][-1]
 
 
 def _greedy(request: Request) -> str:
@@ -45,13 +46,13 @@ def _greedy(request: Request) -> str:
     if "The lamp is here" in seen:
         return "[take]"
     if "The lamp is to the" in seen:
-        return f"[go {seen.partition('The lamp is to the ')[2].rstrip('.').split('-')[0]}]"
-    return "[go south]" if any("wall to the north" in text for _, text in request.view) else "[go north]"
+        return f"[go {seen.partition('The lamp is to the ')[2].rstrip('.')}]"
+    return "[go south]" if any("A wall to the north" in text for _, text in request.view) else "[go north]"
 
 
 def _oracle(request: Request) -> str:
     """Knows where the lamp is."""
-    row, column = re.findall(r"[0-9]+", _seen(request))
+    row, column = ["0", *re.findall(r"[0-9]+", _seen(request))][-2:]
     way = _direction((int(row), int(column)), tuple(request.facts["lamp"]))
     return f"[go {way[0]}]" if way else "[take]"
 
@@ -68,14 +69,15 @@ class Template(ScriptedEnv):
 
     def script(self, rng: random.Random) -> Script:
         (seat,) = self.seats
-        size = SIZES[self.level]
-        fields = [(row, column) for row in range(size) for column in range(size)]
-        start, lamp = self.item(f"room {size}", lambda r: r.sample(fields, 2))
+        rows, columns = SIZES[self.level]
+        fields = [(row, column) for row in range(rows) for column in range(columns)]
+        ways = "|".join(STEPS) if rows > 1 else "east|west"
+        start, lamp = self.item(f"room {rows} x {columns}", lambda r: r.sample(fields, 2))
         self.note(lamp=lamp)
         here, steps, taken = start, 0, False
-        while not taken and steps < 4 * size:
+        while not taken and steps < LIMITS[self.level]:
             self.tell(self._describe(here, lamp))
-            move = yield self.turn(seat, f"go {'|'.join(STEPS)}", "take", default="take")
+            move = yield self.turn(seat, f"go {ways}", "take", default="take")
             steps += 1
             if move.verb == "take":
                 taken = here == lamp
@@ -88,12 +90,13 @@ class Template(ScriptedEnv):
         self.outcome(taken=taken, steps=steps, shortest=shortest)
 
     def _describe(self, here: Field, lamp: Field) -> str:
-        last = SIZES[self.level] - 1
-        text = f"You are at row {here[0]}, column {here[1]}."
-        walls = ["north"] * (here[0] == 0) + ["south"] * (here[0] == last)
-        walls += ["west"] * (here[1] == 0) + ["east"] * (here[1] == last)
-        text += "".join(f" There is a wall to the {wall}." for wall in walls)
+        rows, columns = SIZES[self.level]
+        row, column = here
+        text = f"Row {row}, column {column}." if rows > 1 else f"Column {column}."
+        if rows > 1:
+            walls = {"north": row == 0, "south": row == rows - 1, "west": column == 0, "east": column == columns - 1}
+            text += "".join(f" A wall to the {side}." for side, there in walls.items() if there)
         if here == lamp:
             return text + " The lamp is here."
-        seen = self.level == 0 or here[0] == lamp[0] or here[1] == lamp[1]
-        return text + (f" The lamp is to the {'-'.join(_direction(here, lamp))}." if seen else "")
+        seen = rows == 1 or row == lamp[0] or column == lamp[1]
+        return text + (f" The lamp is to the {_direction(here, lamp)[0]}." if seen else "")

@@ -1,17 +1,18 @@
-"""One coin is heavy; a pair of scales finds it, at a price.
+"""One coin is heavy; scales find it, at a price.
 
 | fact | value |
 |---|---|
 | seats | `finder_0` |
-| turns | at most 3 at level 0, 5 at level 1 |
+| turns | at most 2 at level 0, 5 at level 1 |
 | hidden | nothing is another seat's; which coin is heavy is not told |
-| reward | 1 for the heavy coin, minus 0.1 a weighing |
+| reward | 1 for the heavy coin, minus 0.05 a weighing |
 | gold outcome | right, weighings, heavy |
 | controls | `no_tool`: the scales are out of order |
 
-Rules: `[weigh COIN]` asks the scales, `[answer COIN]` ends the episode. There is one weighing fewer than coins.
+Rules: `[weigh ...]` asks the scales, `[answer COIN]` ends the episode.
 
-Level 0 has three coins, level 1 five.
+Level 0 has three coins, and the scales take all of them at once. Level 1 has five coins, to be weighed one by one, with
+one weighing fewer than coins.
 """
 
 from __future__ import annotations
@@ -21,30 +22,35 @@ from typing import Any
 
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
-COINS = (("a", "b", "c"), ("a", "b", "c", "d", "e"))
-COST = 0.1
+COINS = ("abc", "abcde")
+COST = 0.05
 
 
-def scales(coin: str, heavy: str) -> dict[str, Any]:
-    """The weight of a coin. A tool is a function of plain JSON arguments; its result is recorded."""
-    return {"coin": coin, "grams": 12 if coin == heavy else 10}
+def scales(coins: list[str], heavy: str) -> dict[str, Any]:
+    """The heavy coin among `coins`, or None. A tool is a function of plain JSON arguments; its result is recorded."""
+    return {"heavy": heavy if heavy in coins else None}
 
 
 def _greedy(request: Request) -> str:
-    """Weighs coin after coin, and answers the heavy one, or the one that is left."""
-    weighed = [text.split() for kind, text in request.view if kind == "told" and text.startswith("Coin ")]
-    coins = COINS[request.env.level]
-    for _, coin, _, grams, _ in weighed:
-        if grams == "12":
-            return f"[answer {coin}]"
-    next_coin = coins[min(len(weighed), len(coins) - 1)]
-    move = f"[weigh {next_coin}]"
-    return move if move in request.legal_actions and next_coin != coins[-1] else f"[answer {next_coin}]"
+    """Weighs while that may help, and answers the coin that was found, or the one that is left."""
+    results = [text for kind, text in request.view if kind == "told" and text.startswith("The scales")]
+    found = [text for text in results if "find" in text and "nothing" not in text]
+    weighings = [move for move in request.legal_actions if move.startswith("[weigh")]
+    if not found and weighings and not any("out of order" in text for text in results):
+        return weighings[len(results)]
+    return f"[answer {found[-1][16] if found else COINS[request.env.level][-1]}]"
 
 
 def _oracle(request: Request) -> str:
     """Knows the heavy coin."""
     return f"[answer {request.facts['heavy']}]"
+
+
+def _mixed(request: Request) -> str:
+    """For demonstrations: uses the scales in 30 episodes of 100, guesses in the others."""
+    if request.turn > 0 or request.rng.random() < 0.3:
+        return _greedy(request)
+    return f"[answer {request.rng.choice(COINS[request.env.level])}]"
 
 
 class Template(ScriptedEnv):
@@ -56,10 +62,10 @@ class Template(ScriptedEnv):
     seats = ("finder_0",)
     levels = (0, 1)
     controls = ("no_tool",)
-    rules = "One coin is heavier than the others. [weigh COIN] uses the scales, [answer COIN] ends the search."
+    rules = "One coin is heavier than the others. [weigh ...] uses the scales, [answer COIN] ends the search."
     reward_range = (-1.0, 1.0)
     effects = {"scales": scales}
-    players = {"random": play_random, "greedy": _greedy, "oracle": _oracle}
+    players = {"random": play_random, "greedy": _greedy, "oracle": _oracle, "mixed": _mixed}
 
     def script(self, rng: random.Random) -> Script:
         (seat,) = self.seats
@@ -71,8 +77,8 @@ class Template(ScriptedEnv):
         weighings, answer = 0, ""
         while not answer:
             commands = [f"answer {'|'.join(coins)}"]
-            if weighings < len(coins) - 1:
-                commands.append(f"weigh {'|'.join(coins)}")
+            if weighings < (len(coins) - 1 if self.level else 1):
+                commands.append(f"weigh {'|'.join(coins) if self.level else 'all'}")
             move = yield self.turn(seat, *commands, default=f"answer {coins[0]}")
             if move.verb == "answer":
                 answer = move.args[0]
@@ -81,8 +87,9 @@ class Template(ScriptedEnv):
             if self.no_tool:
                 self.tell("The scales are out of order.")
                 continue
-            result = yield self.effect("scales", move.args[0], heavy)
-            self.tell(f"Coin {result['coin']} weighs {result['grams']} grams.")
+            weighed = list(coins) if move.args[0] == "all" else [move.args[0]]
+            result = yield self.effect("scales", weighed, heavy)
+            self.tell(f"The scales find {result['heavy'] or 'nothing'}.")
 
         right = answer == heavy
         self.reward({seat: right - COST * weighings})
