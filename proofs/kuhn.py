@@ -30,7 +30,7 @@ def main() -> None:
         for arm, settings in ARMS.items()
         for seed in SEEDS
     ]
-    results = run_cells(cells, keep=Path("runs/proofs/kuhn.jsonl"))
+    results = run_cells(cells, keep=Path("docs/proofs/cells/kuhn.jsonl"))
     tree = game_tree("kuhn")
     cfr = [(n, tree.nashconv(tree.cfr(n))) for n in (10, 100, 1000, 10000)]
     groups = {label: [r for r in results if r["label"] == label] for label in dict.fromkeys(c.label for c in cells)}

@@ -41,12 +41,13 @@ def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None]
     engine = EmbeddedEngine(device=device, dtype=dtype)
     policies = _policies(scenario, engine)
     fixed = opponent(scenario, policies, scenario.league.opponent) if scenario.league.opponent else None
+    for name, policy in policies.items():
+        if start and isinstance(policy, LanguagePolicy) and scenario.policies[name].clone:
+            _clone(scenario, engine, name, policy, show)
     trainees = {}
     for name in scenario.trained:
         policy = policies[name]
         assert isinstance(policy, LanguagePolicy)
-        if start and scenario.policies[name].clone:
-            _clone(scenario, engine, name, policy, show)
         trainees[name] = Trainee(
             policy, _learner(scenario.recipe, engine, name), objective(scenario.recipe), coefficients(scenario.recipe)
         )
@@ -107,7 +108,7 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
         adapter = None
         if spec.adapter:
             adapter = {"rank": spec.adapter.rank, "alpha": spec.adapter.alpha or 2 * spec.adapter.rank}
-        engine.add_policy(name, base, adapter=adapter, train=spec.train)
+        engine.add_policy(name, base, adapter=adapter, train=spec.train or spec.clone is not None)
         small = spec.model == "tiny"
         policies[name] = LanguagePolicy(
             ref=PolicyRef(name),

@@ -95,8 +95,11 @@ class _Training:
         self.show.begin(self.scenario, self.run)
         self.run.forget(-1)  # a run that was cut before its first checkpoint begins anew
         online = build(self.scenario, show=self.show.note)
-        for name in online.trainees:
-            self._keep(online, PolicyRef(name, 0))
+        for name, spec in self.scenario.policies.items():
+            if name in online.trainees:
+                self._keep(online, PolicyRef(name, 0))
+            elif spec.model is not None and spec.clone:  # cloned, and fixed since
+                self.run.save_version(PolicyRef(name, 0), online.engine.state(name))
         self._log(online, {}, [])
         self._checkpoint(online)
         return self._loop(online)
@@ -207,6 +210,9 @@ def restore(online: Online, run: RunDir, state: Mapping[str, Any], tensors: Mapp
         online.engine.load(name, saved["weights"])
         online.engine.set_version(name, online.done)
         trainee.learner.load_state_dict(saved["learner"])
+    for ref in run.versions():
+        if ref.name not in online.trainees:
+            online.engine.load(ref.name, run.load_version(ref))
     online.estimator.load_state_dict(state["estimator"])
     online.league.load_state_dict(state["league"])
     online.references = {name: PolicyRef.parse(label) for name, label in state["references"].items()}
