@@ -1,0 +1,39 @@
+"""`python -m benchmarks [name ...] [--quick] [--out DIR]`: run benchmarks, keep the last results, write the table.
+
+`--quick` runs each with the smallest sizes, to see that it works; its figures mean nothing and go nowhere unless
+`--out` names a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+from benchmarks.common import RESULTS, readme, save
+
+NAMES = ("envs", "rollout", "training", "start")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the named benchmarks, by default all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", help="smallest sizes, to see that it works")
+    parser.add_argument("--out", type=Path, help=f"folder of the results (default {RESULTS})")
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.names) - set(NAMES):
+        parser.error(f"no benchmark {min(unknown)!r}: {', '.join(NAMES)}")
+    for name in chosen.names or NAMES:
+        print(f"benchmark: {name}", flush=True)
+        result = importlib.import_module(f"benchmarks.{name}").run(quick=chosen.quick)
+        for row in result["rows"]:
+            print("  " + "  ".join(str(cell) for cell in row), flush=True)
+        if chosen.out or not chosen.quick:
+            save(name, result, chosen.out or RESULTS)
+    if chosen.out or not chosen.quick:
+        readme(NAMES, chosen.out or RESULTS)
+
+
+if __name__ == "__main__":
+    main()
