@@ -65,7 +65,9 @@ def ratio(a: Side, b: Side, clock: str = "cpu") -> float:
     return median(x / y for x, y in zip(rates(a), rates(b), strict=True))
 
 
-def row(what: str, figure: str, against: str = "", times: float | None = None, aim: str = "", met: bool = True) -> list:
+def row(
+    what: str, figure: str, against: str = "", times: float | None = None, aim: str = "", met: bool = True
+) -> list[str]:
     """A line of the table. `met` counts only where there is an aim."""
     shown = "" if times is None else f"{times:.2f}"
     return [what, figure, against, shown, aim, "" if not aim else "met" if met else "missed"]

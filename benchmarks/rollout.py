@@ -14,6 +14,7 @@ from palaestra.agents.engines.embedded import EmbeddedEngine
 from palaestra.agents.episode import Episode, PolicyRef
 from palaestra.agents.language import LanguagePolicy
 from palaestra.agents.play import Job, play, rollout, wait_for
+from palaestra.agents.policy import Cast
 from palaestra.agents.render import Renderer
 from palaestra.agents.tiny import tiny
 from palaestra.envs.script import Script, ScriptedEnv
@@ -77,7 +78,7 @@ def compare(shape: dict[str, int], *, episodes: int, alone: int, tokens: int, ro
     model, tokenizer = tiny([" ".join(WORDS)] * 4 + ["You are speaker_0. You know of"], context=1024, **shape)
     # one job at a time gets no filling rows: it is compared at its best
     engines = {"batched": EmbeddedEngine(), "single": EmbeddedEngine(min_rows=1)}
-    casts = {}
+    casts: dict[str, Cast] = {}
     for name, engine in engines.items():
         engine.add_base("base", model, tokenizer)
         engine.add_policy("speaker", "base", train=False)
@@ -107,7 +108,8 @@ def run(*, quick: bool) -> dict[str, Any]:
     shapes = {"0.15 M (width 64, 2 layers)": {"width": 64, "layers": 2, "heads": 4}}
     if not quick:
         shapes["1 M (width 128, 4 layers)"] = {"width": 128, "layers": 4, "heads": 4}
-    rows, sides = [], {}
+    rows: list[list[str]] = []
+    sides: dict[str, Any] = {}
     for name, shape in shapes.items():
         if quick:
             found = compare(shape, episodes=4, alone=1, tokens=4, rounds=1)

@@ -24,7 +24,8 @@ def timed(arguments: list[str]) -> None:
     from palaestra.alignment.learner import Learner
     from palaestra.cli import main
 
-    step, told = Learner.optim_step, []
+    step = Learner.optim_step
+    told: list[float] = []
 
     def marked(self: Learner) -> dict[str, float]:
         metrics = step(self)
