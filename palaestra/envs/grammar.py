@@ -39,6 +39,10 @@ class Move(NamedTuple):
     raw: str = ""
     """The whole reply, for `blocks` and `quotes`."""
 
+    def said(self, max_words: int = 60) -> str:
+        """The speech on one line, so that it cannot pose as a message of its own, and cut."""
+        return " ".join(self.speech.split()[:max_words])
+
 
 def _options(arg: str) -> list[str] | None:
     if arg == "...":

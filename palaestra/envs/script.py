@@ -122,6 +122,11 @@ class Request:
         return self.env.view(self.seat)
 
     @property
+    def heard(self) -> list[str]:
+        """Every message that the seat has been told so far, in order."""
+        return [text for who, text in self.view if who == "told"]
+
+    @property
     def commands(self) -> tuple[str, ...]:
         """The commands that this turn accepts; empty for free speech."""
         return self.ask.commands if isinstance(self.ask, Turn) else ()

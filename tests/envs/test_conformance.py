@@ -107,15 +107,16 @@ def test_a_check_leaves_the_callers_random_numbers_alone() -> None:
 
 
 def test_recorded_bounds_are_compared_and_a_drift_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "BOUNDS", tmp_path / "bounds.json")
+    monkeypatch.setattr(bounds, "BOUNDS", tmp_path / "bounds")
     name = f"{FILE}:Sound"
     update_bounds([name], 80)
-    recorded = json.loads(bounds.BOUNDS.read_text())
-    assert recorded[name] == measure_bounds(name, 8)  # effects: a tenth
-    mean, error, n = recorded[name]["0"]["oracle"]["a_0"]
+    (written,) = bounds.BOUNDS.iterdir()
+    recorded = json.loads(written.read_text())
+    assert recorded == measure_bounds(name, 8)  # effects: a tenth
+    mean, error, n = recorded["0"]["oracle"]["a_0"]
     assert -1 <= mean <= 1 and error > 0 and n == 8
     assert check(name, only=["players"]).ok
-    recorded[name]["0"]["oracle"]["a_0"] = [0.9, 0.001, 1000]
-    bounds.BOUNDS.write_text(json.dumps(recorded))
+    recorded["0"]["oracle"]["a_0"] = [0.9, 0.001, 1000]
+    written.write_text(json.dumps(recorded))
     (finding,) = check(name, only=["players"]).rows()[0].findings
     assert finding.seen.startswith("oracle in a_0: 0.") and "recorded 0.9000 ± 0.0010 over 1000" in finding.seen

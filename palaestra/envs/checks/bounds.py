@@ -16,8 +16,20 @@ from palaestra.envs.checks import Effort, Finding, NotApplicable, Verdict, regis
 from palaestra.envs.checks.evidence import Subject
 from palaestra.envs.script import Request, ScriptedEnv
 
-BOUNDS = Path(__file__).parents[1] / "bounds.json"
-"""{env: {level: {player: {seat: [mean, standard error, seeds]}}}}"""
+BOUNDS = Path(__file__).parents[1] / "bounds"
+"""A file an environment: {level: {player: {seat: [mean, standard error, seeds]}}}"""
+
+
+def bounds_file(name: str) -> Path:
+    """Where the bounds of an environment are written."""
+    return BOUNDS / f"{name.replace('/', '_').replace(':', '_')}.json"
+
+
+def recorded_bounds(name: str) -> dict[str, Any]:
+    """What `update_bounds` has written of an environment; empty where nothing is."""
+    path = bounds_file(name)
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 @register
@@ -31,7 +43,7 @@ def players(subject: Subject) -> Verdict:
     if missing := sorted({"random", "greedy", "oracle"} - set(order)):
         found.append(Finding(0, 0, f"no player {', '.join(missing)}"))
     n = subject.effort.bound_seeds // (4 if subject.cls.effects else 1)
-    recorded = (json.loads(BOUNDS.read_text()) if BOUNDS.exists() else {}).get(subject.cls.name(), {})
+    recorded = recorded_bounds(subject.cls.name())
     for level in subject.cls.levels:
         params = {**subject.given, "level": level}
         env = subject.make(params)
@@ -47,7 +59,7 @@ def players(subject: Subject) -> Verdict:
         for player, seats in recorded.get(str(level), {}).items() if not subject.given else ():
             for seat, (mean, error, count) in seats.items():
                 if player not in scores:
-                    found.append(Finding(0, 0, f"bounds.json has a player {player!r}, the class has none"))
+                    found.append(Finding(0, 0, f"its recorded bounds have a player {player!r}, the class has none"))
                     continue
                 now = float(np.mean(scores[player][seat]))
                 if abs(now - mean) > 4 * error * math.sqrt(count / n) + 1e-6:
@@ -114,9 +126,17 @@ def measure_bounds(name: str, n: int = 1000) -> dict[str, Any]:
 
 
 def update_bounds(names: Iterable[str], n: int = 1000) -> None:
-    """Measure these environments and write `bounds.json`; the entries of others stay. A tenth of n with effects."""
-    bounds = json.loads(BOUNDS.read_text()) if BOUNDS.exists() else {}
+    """Measure these environments and write their bounds; a tenth of n where there are effects."""
+    BOUNDS.mkdir(exist_ok=True)
     for name in names:
         cls = registry.env_class(name)
-        bounds[cls.name()] = measure_bounds(name, n // 10 if cls.effects else n)
-    BOUNDS.write_text(json.dumps(dict(sorted(bounds.items())), indent=1) + "\n")
+        bounds = measure_bounds(name, n // 10 if cls.effects else n)
+        bounds_file(cls.name()).write_text(_a_line_a_player(bounds))
+
+
+def _a_line_a_player(bounds: dict[str, Any]) -> str:
+    levels = []
+    for level, players in bounds.items():
+        rows = ",\n".join(f"  {json.dumps(p)}: {json.dumps(seats)}" for p, seats in players.items())
+        levels.append(f" {json.dumps(level)}: {{\n{rows}\n }}")
+    return "{\n" + ",\n".join(levels) + "\n}\n"

@@ -23,6 +23,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from palaestra.envs.common.words import OOD, USUAL, Pools
 from palaestra.errors import EnvError
 
 
@@ -37,28 +38,6 @@ class Passage(NamedTuple):
     facts: tuple[str, ...]
 
 
-class _Pools(NamedTuple):
-    objects: tuple[str, ...]
-    people: tuple[str, ...]
-    colors: tuple[str, ...]
-    towns: tuple[str, ...]
-    goods: tuple[str, ...]
-
-
-_USUAL = _Pools(
-    ("lamp", "coin", "book", "cup", "ring", "drum", "kite", "boat"),
-    ("Ana", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gita", "Hugo"),
-    ("red", "blue", "green", "black", "white", "brown"),
-    ("Arlen", "Brack", "Corvo", "Dunmore", "Esker", "Fallow", "Gorse", "Hythe"),
-    ("salt", "silk", "wool", "tin", "honey", "timber", "glass", "pepper"),
-)
-_OOD = _Pools(
-    ("comb", "harp", "clock", "spoon", "glove", "mask"),
-    ("Iris", "Jon", "Kemi", "Lars", "Mina", "Omar"),
-    ("gray", "pink", "gold", "violet"),
-    ("Ivel", "Jarrow", "Kelso", "Lorne", "Marl", "Nairn"),
-    ("copper", "cheese", "paper", "tea", "ink", "amber"),
-)
 # one entry a kind of relation: in a fact, and in a question
 _OWNED = (("belongs to", "belongs to"), ("was bought by", "was bought by"), ("was made by", "was made by"))
 _HOME = (("lives in", "who lives in"), ("works in", "who works in"), ("was born in", "who was born in"))
@@ -67,10 +46,10 @@ _TRADE = (("trades in", "that trades in"), ("is known for", "that is known for")
 
 def generate(rng: random.Random, level: int, ood: bool, like: Passage | None = None) -> Passage:
     """A passage; with `like`, another one with the same question and answers, in which either may be right."""
-    return (_chain if level else _color)(rng, _OOD if ood else _USUAL, like)
+    return (_chain if level else _color)(rng, OOD if ood else USUAL, like)
 
 
-def _color(rng: random.Random, pools: _Pools, like: Passage | None) -> Passage:
+def _color(rng: random.Random, pools: Pools, like: Passage | None) -> Passage:
     thing, owner = like.topic if like else (rng.choice(pools.objects), rng.choice(pools.people))
     first, second = like.answers if like else sorted(rng.sample(pools.colors, 2))
     right, wrong = rng.sample((first, second), 2)
@@ -83,7 +62,7 @@ def _color(rng: random.Random, pools: _Pools, like: Passage | None) -> Passage:
     return Passage((thing, owner), f"What color is the {thing} of {owner}?", (first, second), right, facts)
 
 
-def _chain(rng: random.Random, pools: _Pools, like: Passage | None) -> Passage:
+def _chain(rng: random.Random, pools: Pools, like: Passage | None) -> Passage:
     if like:
         thing, hops, *kinds = like.topic
     else:

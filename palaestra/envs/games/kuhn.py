@@ -80,8 +80,7 @@ class Kuhn(ScriptedEnv):
 
         def act(seat: str, other: str, *moves: str) -> Script:
             move = yield self.turn(seat, *moves, default=moves[0] if "check" in moves else "fold")
-            speech = " ".join(move.speech.split())  # on one line: it cannot pose as a message of its own
-            talk = f' and says: "{speech}"' if self.level and speech else ""
+            talk = f' and says: "{move.said(1000)}"' if self.level and move.speech else ""
             self.tell(f"Your opponent chose {move.verb}{talk}.", to=other)
             return move.verb
 

@@ -160,7 +160,7 @@ LOOKS = (
 
 def _board(request: Request) -> tuple[str, list[str]]:
     """The board by cells, and what each cell is called, from what the seat was told."""
-    told = [text for who, text in request.view if who == "told"]
+    told = request.heard
     cells = next(text for text in reversed(told) if text.startswith("Board "))[6:].replace("/", " ").split()
     marks = _marks(told[0])
     return "".join("XO"[marks.index(c)] if c in marks else "." for c in cells), cells

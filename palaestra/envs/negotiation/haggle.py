@@ -129,8 +129,8 @@ class Haggle(ScriptedEnv):
                 break
             offers.append((seat, int(move.args[0])))
             line = OFFER_LINES[rng.randrange(3) if self.level else 0].format(role=ROLE[seat], price=offers[-1][1])
-            speech = " ".join(move.speech.split())  # on one line: it cannot pose as a message of its own
-            talk = f' They say: "{speech}"' if speech and not self.silent else ""
+            speech = "" if self.silent else move.said(1000)
+            talk = f' They say: "{speech}"' if speech else ""
             self.tell(f"{line} {_left(rounds - len(offers))}{talk}", to=OTHER[seat])
             seat = OTHER[seat]
 
@@ -195,7 +195,7 @@ class Seen(NamedTuple):
 
 
 def _seen(request: Request) -> Seen:
-    told = [text for who, text in request.view if who == "told"]
+    told = request.heard
     theirs = [int(found[1]) for text in told if (found := _OFFER.match(text))]
     mine = [int(x) for who, text in request.view if who == "said" for x in re.findall(r"\[offer (\d+)\]", text)]
     left = [int(found[1]) for text in told if (found := re.search(r"(\d+) offers? left\.", text))][-1]
@@ -257,7 +257,7 @@ def _split(request: Request) -> str:
 def _truthful(request: Request) -> str:
     """States its limit; offers the middle between it and the other's stated limit, or else the far end's half."""
     seen = _seen(request)
-    last = [text for who, text in request.view if who == "told"][-1]
+    last = request.heard[-1]
     heard = _LIMIT.findall(last)
     want = (seen.limit + (int(heard[-1]) if heard else seen.best)) / 2
     return _reply(seen, want if seen.gain(want) >= 0 else seen.limit, speech=f"[my limit {seen.limit}] ")

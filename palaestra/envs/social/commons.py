@@ -191,7 +191,7 @@ def _now(stock: int, turn: int) -> str:
 
 def _speech(seat: str, move: Move) -> str:
     promise = f" pledges to take at most {move.args[0]} a round." if move.verb == "pledge" else " pledges nothing."
-    talk = " ".join(move.speech.split()[:MAX_WORDS])
+    talk = move.said(MAX_WORDS)
     return f"{seat}{promise}" + (f' It says: "{talk}"' if talk else "")
 
 
@@ -200,7 +200,7 @@ def _speech(seat: str, move: Move) -> str:
 
 def _lake_now(request: Request) -> tuple[int, int, int, int]:
     """Capacity, fish, round and number of rounds, as the seat was told."""
-    told = [text for who, text in request.view if who == "told"]
+    told = request.heard
     capacity = re.search(r"(?:at most|feed|room for) (\d+)", told[0])
     rounds = re.search(r"There are (\d+) rounds", told[0])
     now = [found for text in told if (found := re.search(r"Round (\d+): (\d+) fish\.\Z", text))][-1]
@@ -246,7 +246,7 @@ def _conditional(request: Request) -> str:
     """Keeps to the plan until somebody else has taken more than a fifth of half the fish, rounded up."""
     if _talks(request):
         return "I keep to a fifth of half the fish as long as you do. [pass]"
-    told = [text for who, text in request.view if who == "told"]
+    told = request.heard
     stocks = [int(found[1]) for text in told if (found := re.search(r": (\d+) fish\.\Z", text))]
     rounds = [found[1] for text in told if (found := re.match(r"You got \d+\. All got \d+\.(.*)", text))]
     for stock, line in zip(stocks, rounds, strict=False):

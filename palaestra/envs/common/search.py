@@ -1,0 +1,52 @@
+"""Shortest plans over states that can be hashed: the oracles of the worlds that are walked through."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+S = TypeVar("S", bound=Hashable)
+
+
+def shortest(
+    start: S,
+    steps: Callable[[S], Iterable[tuple[str, S]]],
+    goal: Callable[[S], bool],
+    *,
+    estimate: Callable[[S], int] = lambda state: 0,
+    limit: int = 200_000,
+) -> list[str] | None:
+    """The actions of a shortest way from `start` to a state where `goal` holds; None where there is none.
+
+    Args:
+        steps: state -> (action, next state), in a fixed order: of equally short ways the first found is given.
+        estimate: a lower bound of the steps left (A*); without one, breadth first.
+        limit: states visited at most; beyond it, None.
+    """
+    order = itertools.count()
+    heap = [(estimate(start), next(order), start)]
+    came: dict[S, tuple[S, str] | None] = {start: None}
+    cost = {start: 0}
+    done: set[S] = set()
+    while heap and len(done) < limit:
+        state = heapq.heappop(heap)[2]
+        if state in done:
+            continue
+        if goal(state):
+            return _way(came, state)
+        done.add(state)
+        for action, after in steps(state):
+            if after not in cost or cost[state] + 1 < cost[after]:
+                cost[after], came[after] = cost[state] + 1, (state, action)
+                heapq.heappush(heap, (cost[after] + estimate(after), next(order), after))
+    return None
+
+
+def _way(came: dict[S, tuple[S, str] | None], state: S) -> list[str]:
+    actions = []
+    while step := came[state]:
+        state, action = step
+        actions.append(action)
+    return actions[::-1]
