@@ -1,0 +1,1 @@
+"""What people see: progress, reports, records and a seat at the terminal."""

@@ -1,0 +1,1 @@
+"""Loops from episodes to new weights, one a file."""

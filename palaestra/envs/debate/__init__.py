@@ -1,0 +1,1 @@
+"""Worlds of argument and judgement."""

@@ -1,0 +1,1 @@
+"""Life among others: cooperation, deception, norms and opinions."""

@@ -1,0 +1,1 @@
+"""Work with tools whose results are recorded."""

@@ -1,0 +1,1 @@
+"""Measures of whole scenarios that are more than a mean over episodes."""
