@@ -6,6 +6,8 @@ are no arrays of tables. `load` reports every problem at once, before any model 
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import tomllib
 from collections.abc import Iterable
@@ -203,6 +205,10 @@ class Scenario(Table):
             scenario = cls.model_validate(data)
         except ValidationError as error:
             problems = [_explain(e, cls) for e in error.errors()]
+            wrong = [_keys(e) for e in error.errors()]
+            with contextlib.suppress(ValidationError):  # what is left of the file is checked across tables too
+                rest = cls.model_validate(_without(data, wrong)).problems()
+                problems += [p for p in rest if not any(_follows(p, keys) for keys in wrong)]
             raise ScenarioError(_report(where, problems)) from None
         if problems := scenario.problems():
             raise ScenarioError(_report(where, problems))
@@ -400,9 +406,32 @@ def _report(where: str, problems: list[str]) -> str:
     return "\n".join([head, *(f"  {p}" for p in problems)])
 
 
+def _keys(error: Any) -> list[str]:
+    """The path of a wrong value in the file."""
+    return [str(p) for p in error["loc"] if p not in ("Seat", "str")]
+
+
+def _without(data: dict[str, Any], paths: Iterable[list[str]]) -> dict[str, Any]:
+    """Plain data less what lies at the paths."""
+    kept = copy.deepcopy(data)
+    for *tables, last in paths:
+        table: Any = kept
+        for name in tables:
+            table = table.get(name, {}) if isinstance(table, dict) else {}
+        if isinstance(table, dict):
+            table.pop(last, None)
+    return kept
+
+
+def _follows(problem: str, keys: list[str]) -> bool:
+    """Whether a problem across tables may only follow from a value that was wrong in itself."""
+    at = problem.partition(":")[0].partition(" ")[0]
+    return at == ".".join(keys[:-1]) or f"{at}.".startswith(".".join(keys) + ".")
+
+
 def _explain(error: Any, model: type[BaseModel]) -> str:
     path = [str(p) for p in error["loc"]]
-    shown = ".".join(p for p in path if p not in ("Seat", "str"))
+    shown = ".".join(_keys(error))
     if error["type"] == "extra_forbidden":
         return f"{shown}: unknown key\n      {nearest(path[-1], _fields(model, path[:-1]))}"
     if error["type"] == "missing":

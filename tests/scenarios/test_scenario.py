@@ -60,6 +60,26 @@ def test_all_problems_are_reported_at_once() -> None:
     )
 
 
+def test_wrong_values_do_not_hide_what_is_wrong_across_tables() -> None:
+    text = problems(
+        cast={"buyer_0": "trder", "seller_0": "trader"},
+        recipe={"group_sise": 2, "steps": 0, "estimator": "rlo"},
+        policies={"trader": {"modle": "tiny"}},
+    )
+    assert text == (
+        "5 problems in haggle.toml\n"
+        "  policies.trader.modle: unknown key\n"
+        "      did you mean model?\n"
+        "  recipe.steps: should be greater than or equal to 1, got 0\n"
+        "  recipe.group_sise: unknown key\n"
+        "      did you mean group_size?\n"
+        "  cast.buyer_0: no policy named 'trder'\n"
+        "      did you mean trader?\n"
+        "  recipe.estimator: no estimator 'rlo'\n"
+        "      did you mean rloo?"
+    )
+
+
 def test_an_unknown_key_is_named_with_the_nearest_one() -> None:
     text = problems(recipe={"group_sise": 2, "kl": {"coeff": 1}})
     assert "recipe.group_sise: unknown key\n      did you mean group_size?" in text
