@@ -155,7 +155,8 @@ def test_a_person_plays_asks_for_help_takes_back_saves_and_leaves(run: Any) -> N
     order = [
         "you are player_0", "Your card is K", "That is not a legal move", "[check] [bet]", "taken back",
         "Your card is K", "Your opponent chose bet", "taken back", "greedy: [bet]",
-        'cards = {"player_0": "K", "player_1": "J"}', "saved to mine.jsonl", "Your opponent chose fold", "player_0: return +1",
+        'cards = {"player_0": "K", "player_1": "J"}', "saved to mine.jsonl",
+        "Your opponent chose fold", "player_0: return +1",
     ]  # fmt: skip
     position = -1
     for text in order:
