@@ -39,7 +39,9 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from palaestra.envs.script import Player, Request, Script, ScriptedEnv, play_random
+from palaestra.envs.common.bargaining import Bargaining, offers_left
+from palaestra.envs.grammar import Move
+from palaestra.envs.script import Player, Request, Script, play_random
 
 BUYER, SELLER = "buyer_0", "seller_0"
 ROLE = {BUYER: "buyer", SELLER: "seller"}
@@ -81,14 +83,13 @@ def _limits(level: int, ood: bool) -> Callable[[random.Random], dict[str, int]]:
     return large if level else small
 
 
-class Haggle(ScriptedEnv):
+class Haggle(Bargaining):
     """Bargaining over one price with private limits."""
 
     env_id = "haggle"
     seats = (BUYER, SELLER)
     levels = (0, 1)
-    splits = ("train", "test", "ood")
-    controls = ("joint", "silent", "swap", "oracle")
+    controls = (*Bargaining.controls, "oracle")
     rules = (
         "A buyer and a seller bargain over one item. The buyer knows what it is worth to them, the seller what it "
         "costs them; a deal gives the buyer worth minus price and the seller price minus cost, no deal gives nothing. "
@@ -96,10 +97,6 @@ class Haggle(ScriptedEnv):
     )
     reward_range = (-2.0, 2.0)
 
-    rounds: int = 0
-    joint: bool = False
-    silent: bool = False
-    swap: bool = False
     oracle: bool = False
 
     def script(self, rng: random.Random) -> Script:
@@ -107,52 +104,40 @@ class Haggle(ScriptedEnv):
         rounds = self.rounds or (6 if self.level else 4)
         limits = self.secrets("limits", _limits(self.level, self.split == "ood"), item=_pair)
         value, cost = limits[BUYER], limits[SELLER]
-        seat = (BUYER, SELLER)[rng.randrange(2) ^ self.swap]
+        order = self.order(rng)
         wording = rng.randrange(3) if self.level else 0
         for s in self.seats:
-            self.tell(f"{ROLE_LINES[s][wording].format(limit=limits[s])} {_left(rounds)}", to=s)
+            self.tell(f"{ROLE_LINES[s][wording].format(limit=limits[s])} {offers_left(rounds)}", to=s)
             if self.oracle:
                 self.reveal(f"The {ROLE[OTHER[s]]}'s limit is {limits[OTHER[s]]}.", to=s)
 
-        offers: list[tuple[str, int]] = []
-        stated: dict[str, list[int]] = {BUYER: [], SELLER: []}
-        end = "walk"
-        while True:
-            moves = ["accept"] * bool(offers) + ["walk"]
-            if len(offers) < rounds:
-                moves.insert(0, f"offer 0..{top}")
-            move = yield self.turn(seat, *moves, default="walk")
-            if self.level:
-                stated[seat] += [int(x) for x in _LIMIT.findall(move.speech)]
-            if move.verb != "offer":
-                end = move.verb
-                break
-            offers.append((seat, int(move.args[0])))
-            line = OFFER_LINES[rng.randrange(3) if self.level else 0].format(role=ROLE[seat], price=offers[-1][1])
-            speech = "" if self.silent else move.said(1000)
-            talk = f' They say: "{speech}"' if speech else ""
-            self.tell(f"{line} {_left(rounds - len(offers))}{talk}", to=OTHER[seat])
-            seat = OTHER[seat]
+        def told(seat: str, move: Move, other: str) -> str:
+            return OFFER_LINES[rng.randrange(3) if self.level else 0].format(role=ROLE[seat], price=move.args[0])
 
-        deal = end == "accept"
-        price = offers[-1][1] if deal else None
-        self.tell(f"The {ROLE[seat]} accepts. Deal at {price}." if deal else f"The {ROLE[seat]} walks away. No deal.")
+        done = yield from self.bargain(order, rounds, f"offer 0..{top}", told)
+
+        offers = [(seat, int(move.args[0])) for seat, move in done.offers]
+        stated: dict[str, list[int]] = {BUYER: [], SELLER: []}
+        for seat, move in done.moves if self.level else ():
+            stated[seat] += [int(x) for x in _LIMIT.findall(move.speech)]
+        price = offers[-1][1] if done.deal else None
+        end = "walks away. No deal." if price is None else f"accepts. Deal at {price}."
+        self.tell(f"The {ROLE[done.last]} {end}")
         if price is not None:
             size = scale or max(abs(value - cost), 1)
-            pay = {BUYER: _cut((value - price) / size), SELLER: _cut((price - cost) / size)}
-            self.reward(dict.fromkeys(pay, sum(pay.values()) / 2) if self.joint else pay)
+            self.pay({BUYER: _cut((value - price) / size), SELLER: _cut((price - cost) / size)})
         gain = value - cost
         claims = [x == limits[s] for s, said in stated.items() for x in said]
         self.outcome(
-            deal=deal,
+            deal=done.deal,
             price=price,
             gain=gain,
-            efficiency=float(gain == 0 or deal == (gain > 0)),
-            surplus=gain if deal else 0,
+            efficiency=float(gain == 0 or done.deal == (gain > 0)),
+            surplus=gain if done.deal else 0,
             buyer_share=(value - price) / gain if price is not None and gain > 0 else None,
             offers=len(offers),
             first_offers={s: next((p for o, p in offers if o == s), None) for s in self.seats},
-            walked=None if deal else seat,
+            walked=None if done.deal else done.last,
             stated_limits=stated,
             truthfulness=sum(claims) / len(claims) if claims else None,
         )
@@ -160,10 +145,6 @@ class Haggle(ScriptedEnv):
 
 def _pair(limits: dict[str, int]) -> tuple[int, int]:
     return limits[BUYER], limits[SELLER]
-
-
-def _left(n: int) -> str:
-    return f"{n} offer{'' if n == 1 else 's'} left."
 
 
 def _cut(x: float) -> float:
