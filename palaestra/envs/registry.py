@@ -35,6 +35,7 @@ BUILTIN: dict[str, str] = {
     "commons": "palaestra.envs.social.commons:Commons",
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
+    "sql": "palaestra.envs.tools.sql:Sql",
 }
 SIMULTANEOUS = ("commons",)
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""
