@@ -1,6 +1,7 @@
 """Environment ids: from a name to a class, for palaestra, Gymnasium and PettingZoo.
 
-An id is a short name (`kuhn`), its registered form (`palaestra/kuhn-v0`), `module:Class`, or `path/to/file.py:Class`.
+An id is a short name (`kuhn`), its registered form (`palaestra/kuhn-v0`), `module:Class`, `path/to/file.py:Class`, or
+another library's environment as `family/member` (`openspiel/kuhn_poker`; the families are in `adapters.foreign`).
 In place of a class of ours, `module:thing` may be a PettingZoo or Gymnasium environment with text in and out, or a
 function that makes one. Other packages add environments through the entry-point group `palaestra.envs`
 (name = "module:Class").
@@ -24,6 +25,7 @@ from typing import Any
 import gymnasium
 from pettingzoo.env_registry import registration as zoo
 
+from palaestra.envs.adapters.foreign import FAMILIES
 from palaestra.envs.script import ScriptedEnv
 from palaestra.errors import UnknownNameError, nearest
 
@@ -79,6 +81,10 @@ def env_class(name: str) -> type[ScriptedEnv]:
     short = name.removeprefix("palaestra/").removesuffix("-v0")
     known = {**BUILTIN, **_installed(), **_added}
     target = known.get(short, name)
+    family, slash, rest = target.partition("/")
+    if slash and family in FAMILIES:  # "openspiel/kuhn_poker": another library's environment
+        member: type[ScriptedEnv] = _module(FAMILIES[family]).member(rest)
+        return member
     module, colon, attribute = target.rpartition(":")
     if not colon:
         raise UnknownNameError(
