@@ -33,6 +33,7 @@ BUILTIN: dict[str, str] = {
     "kuhn": "palaestra.envs.games.kuhn:Kuhn",
     "tictactoe": "palaestra.envs.games.tictactoe:TicTacToe",
     "haggle": "palaestra.envs.negotiation.haggle:Haggle",
+    "multi_issue": "palaestra.envs.negotiation.multi_issue:MultiIssue",
     "debate": "palaestra.envs.debate.debate:Debate",
     "commons": "palaestra.envs.social.commons:Commons",
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from palaestra.envs.grammar import Move
-from palaestra.envs.script import Script, ScriptedEnv
+from palaestra.envs.script import Request, Script, ScriptedEnv
 
 
 class Bargain(NamedTuple):
@@ -34,8 +35,8 @@ class Bargaining(ScriptedEnv):
     Source: A. Rubinstein, Perfect equilibrium in a bargaining model (1982), with a last round and no discount.
     """
 
-    splits = ("train", "test", "ood")
-    controls = ("joint", "silent", "swap")
+    splits: ClassVar[tuple[str, ...]] = ("train", "test", "ood")
+    controls: ClassVar[tuple[str, ...]] = ("joint", "silent", "swap")
 
     rounds: int = 0
     """Offers that may be made; 0: the level's own."""
@@ -89,3 +90,8 @@ class Bargaining(ScriptedEnv):
 
 def offers_left(n: int) -> str:
     return f"{n} offer{'' if n == 1 else 's'} left."
+
+
+def read_left(request: Request) -> int:
+    """How many offers may still be made, as the seat was last told."""
+    return [int(found[1]) for text in request.heard if (found := re.search(r"(\d+) offers? left\.", text))][-1]

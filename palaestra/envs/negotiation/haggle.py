@@ -39,7 +39,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from palaestra.envs.common.bargaining import Bargaining, offers_left
+from palaestra.envs.common.bargaining import Bargaining, offers_left, read_left
 from palaestra.envs.grammar import Move
 from palaestra.envs.script import Player, Request, Script, play_random
 
@@ -179,11 +179,10 @@ def _seen(request: Request) -> Seen:
     told = request.heard
     theirs = [int(found[1]) for text in told if (found := _OFFER.match(text))]
     mine = [int(x) for who, text in request.view if who == "said" for x in re.findall(r"\[offer (\d+)\]", text)]
-    left = [int(found[1]) for text in told if (found := re.search(r"(\d+) offers? left\.", text))][-1]
     limit = re.search(r"\d+", told[0])
     assert limit is not None
     top = 100 if request.env.level else 10
-    return Seen(1 if request.seat == BUYER else -1, int(limit[0]), top, theirs, mine, left)
+    return Seen(1 if request.seat == BUYER else -1, int(limit[0]), top, theirs, mine, read_left(request))
 
 
 def _reply(seen: Seen, want: float, *, speech: str = "") -> str:
