@@ -39,8 +39,9 @@ BUILTIN: dict[str, str] = {
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
     "sql": "palaestra.envs.tools.sql:Sql",
+    "verdict": "palaestra.envs.debate.verdict:Verdict",
 }
-SIMULTANEOUS = ("commons",)
+SIMULTANEOUS = ("commons", "verdict")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""
 _added: dict[str, str] = {}
 
