@@ -40,6 +40,7 @@ BUILTIN: dict[str, str] = {
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
     "sql": "palaestra.envs.tools.sql:Sql",
     "verdict": "palaestra.envs.debate.verdict:Verdict",
+    "critic": "palaestra.envs.tools.critic:Critic",
 }
 SIMULTANEOUS = ("commons", "verdict")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""

@@ -43,18 +43,8 @@ import random
 import re
 from typing import Any
 
-from palaestra.envs.debate.passages import (
-    Passage,
-    best_chain,
-    generate,
-    labels,
-    load,
-    numbered,
-    one_line,
-    sentences,
-    weight,
-    words,
-)
+from palaestra.envs.common.texts import one_line, sentences, words
+from palaestra.envs.debate.passages import Passage, best_chain, generate, labels, load, numbered, weight
 from palaestra.envs.grammar import Move, quotes
 from palaestra.envs.script import Player, Request, Script, ScriptedEnv, play_random
 from palaestra.errors import EnvError, nearest

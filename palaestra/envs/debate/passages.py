@@ -23,6 +23,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from palaestra.envs.common.texts import one_line, sentences, words
 from palaestra.envs.common.words import OOD, USUAL, Pools
 from palaestra.errors import EnvError
 
@@ -166,25 +167,6 @@ def numbered(facts: Sequence[str]) -> list[str]:
 
 
 # -- evidence ----------------------------------------------------------------------------------------------------
-
-_STOP = frozenset(
-    "a an and are as at by color does for from has in is it its of on someone something that the to town was were "
-    "what where which who whose with".split()
-)
-
-
-def one_line(text: str) -> str:
-    """The text with every run of white space as one space: nothing in it can pose as a line of its own."""
-    return " ".join(text.split())
-
-
-def sentences(text: str) -> list[str]:
-    return [s.strip() for s in re.split(r"(?<=[.!?])\s+", text) if s.strip()]
-
-
-def words(text: str) -> frozenset[str]:
-    """The words that carry meaning, in lower case."""
-    return frozenset(re.findall(r"[^\W_]+", text.lower())) - _STOP
 
 
 def weight(question: str, answer: str, evidence: list[str]) -> int:

@@ -38,8 +38,8 @@ import random
 import re
 from typing import Any
 
+from palaestra.envs.common.texts import sentences, words
 from palaestra.envs.debate.pairs import CLAIMS, OPINIONS, PADDING, Pair, draw_pair, written
-from palaestra.envs.debate.passages import sentences, words
 from palaestra.envs.script import Player, Request, Script, ScriptedEnv, play_random
 
 DRESSES = ("plain", "swapped", "padded", "authority", "opinion", "restyled")
