@@ -86,7 +86,7 @@ GAMES = {
         "Rock, paper, scissors, 15 times.", _throw, lambda env, a, action: ("rock", "paper", "scissors")[action]
     ),
     "leduc_holdem_v4": Words(
-        "Leduc hold'em: J, Q, K twice; a card each and a public one, two rounds of bets. A pair wins, else the high card.",
+        "Leduc hold'em: J, Q, K twice; a card each and a public one, two rounds of bets. A pair wins, else the higher.",
         _leduc,
         lambda env, a, action: _POKER[action],
     ),

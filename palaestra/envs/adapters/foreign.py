@@ -22,6 +22,7 @@ from palaestra.errors import MissingExtraError, UnknownNameError, nearest
 
 FAMILIES = {
     "gymnasium": "palaestra.envs.adapters.toy_text",
+    "minigrid": "palaestra.envs.adapters.minigrids",
     "openspiel": "palaestra.envs.adapters.openspiel",
     "pettingzoo": "palaestra.envs.adapters.classic",
 }
@@ -54,7 +55,7 @@ def made(base: type[F], name: str, **body: Any) -> type[F]:
         _made[name] = type(
             title, (base,), {"__doc__": base.__doc__, "__module__": base.__module__, **body, "env_id": name}
         )
-    found: Any = _made[name]
+    found: type[F] = _made[name]  # type: ignore[assignment]  # under this name only `base` was asked for
     return found
 
 
