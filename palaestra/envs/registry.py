@@ -34,6 +34,7 @@ BUILTIN: dict[str, str] = {
     "tictactoe": "palaestra.envs.games.tictactoe:TicTacToe",
     "haggle": "palaestra.envs.negotiation.haggle:Haggle",
     "multi_issue": "palaestra.envs.negotiation.multi_issue:MultiIssue",
+    "coalition": "palaestra.envs.negotiation.coalition:Coalition",
     "debate": "palaestra.envs.debate.debate:Debate",
     "commons": "palaestra.envs.social.commons:Commons",
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
