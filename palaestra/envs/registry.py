@@ -42,6 +42,7 @@ BUILTIN: dict[str, str] = {
     "sql": "palaestra.envs.tools.sql:Sql",
     "verdict": "palaestra.envs.debate.verdict:Verdict",
     "critic": "palaestra.envs.tools.critic:Critic",
+    "prover": "palaestra.envs.debate.prover:Prover",
 }
 SIMULTANEOUS = ("commons", "verdict")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""

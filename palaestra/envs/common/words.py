@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import random
 from typing import NamedTuple
 
 
@@ -13,6 +15,10 @@ class Pools(NamedTuple):
     colors: tuple[str, ...]
     towns: tuple[str, ...]
     goods: tuple[str, ...]
+    days: tuple[str, ...]
+    hours: tuple[str, ...]
+    counts: tuple[str, ...]
+    chores: tuple[str, ...]
 
 
 USUAL = Pools(
@@ -21,6 +27,10 @@ USUAL = Pools(
     ("red", "blue", "green", "black", "white", "brown"),
     ("Arlen", "Brack", "Corvo", "Dunmore", "Esker", "Fallow", "Gorse", "Hythe"),
     ("salt", "silk", "wool", "tin", "honey", "timber", "glass", "pepper"),
+    ("monday", "tuesday", "wednesday", "thursday"),
+    ("dawn", "noon", "dusk", "midnight"),
+    ("two", "three", "four", "five", "six"),
+    ("check", "pack", "order", "sign", "weigh", "seal", "wash", "print"),
 )
 OOD = Pools(
     ("comb", "harp", "clock", "spoon", "glove", "mask"),
@@ -28,9 +38,24 @@ OOD = Pools(
     ("gray", "pink", "gold", "violet"),
     ("Ivel", "Jarrow", "Kelso", "Lorne", "Marl", "Nairn"),
     ("copper", "cheese", "paper", "tea", "ink", "amber"),
+    ("friday", "saturday", "sunday"),
+    ("morning", "lunchtime", "evening"),
+    ("seven", "eight", "nine", "ten"),
+    ("file", "load", "stamp", "wrap", "sort", "lock", "paint", "mend"),
 )
 
 
 def pools(split: str) -> Pools:
     """The words of a split."""
     return OOD if split == "ood" else USUAL
+
+
+def made_up(rng: random.Random, count: int, split: str) -> list[str]:
+    """Distinct words that mean nothing (`bodak`, `luzex`); those of "ood" share no syllable with the others."""
+    return rng.sample(_meaningless(*("nprtv", "gbw") if split == "ood" else ("bdlmz", "kxf")), count)
+
+
+@functools.cache
+def _meaningless(onsets: str, codas: str) -> list[str]:
+    syllables = [onset + vowel for onset in onsets for vowel in "aeiou"]
+    return [first + second + coda for first in syllables for second in syllables for coda in codas]
