@@ -37,14 +37,18 @@ BUILTIN: dict[str, str] = {
     "coalition": "palaestra.envs.negotiation.coalition:Coalition",
     "debate": "palaestra.envs.debate.debate:Debate",
     "commons": "palaestra.envs.social.commons:Commons",
+    "dyad": "palaestra.envs.social.dyad:Dyad",
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
+    "craft": "palaestra.envs.embodied.craft:Craft",
     "sql": "palaestra.envs.tools.sql:Sql",
-    "verdict": "palaestra.envs.debate.verdict:Verdict",
     "critic": "palaestra.envs.tools.critic:Critic",
+    "verdict": "palaestra.envs.debate.verdict:Verdict",
     "prover": "palaestra.envs.debate.prover:Prover",
+    "service": "palaestra.envs.social.service:Service",
+    "public_goods": "palaestra.envs.social.public_goods:PublicGoods",
 }
-SIMULTANEOUS = ("commons", "verdict")
+SIMULTANEOUS = ("commons", "verdict", "public_goods")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""
 _added: dict[str, str] = {}
 

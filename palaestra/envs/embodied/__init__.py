@@ -1,0 +1,1 @@
+"""Worlds that are acted in by hand: rooms, kitchens, workshops, laboratories."""
