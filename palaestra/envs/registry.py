@@ -31,12 +31,14 @@ from palaestra.errors import UnknownNameError, nearest
 
 BUILTIN: dict[str, str] = {
     "kuhn": "palaestra.envs.games.kuhn:Kuhn",
+    "leduc": "palaestra.envs.games.leduc:Leduc",
     "tictactoe": "palaestra.envs.games.tictactoe:TicTacToe",
     "haggle": "palaestra.envs.negotiation.haggle:Haggle",
     "multi_issue": "palaestra.envs.negotiation.multi_issue:MultiIssue",
     "coalition": "palaestra.envs.negotiation.coalition:Coalition",
     "debate": "palaestra.envs.debate.debate:Debate",
     "commons": "palaestra.envs.social.commons:Commons",
+    "lemons": "palaestra.envs.social.lemons:Lemons",
     "dyad": "palaestra.envs.social.dyad:Dyad",
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
