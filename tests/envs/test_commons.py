@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pettingzoo.test import api_test
 
-from palaestra.envs.social.commons import FISHERS, Commons, fair_share, gini, grow, plan, share_out
+from palaestra.envs.social.commons import FISHERS, Commons, fair_share, grow, plan, share_out
 from palaestra.envs.transcript import Instance, Transcript
 
 
@@ -64,12 +64,6 @@ def test_the_plan_is_the_best_there_is_by_brute_force() -> None:
 
     for stock in range(1, 9):
         assert plan(8, 4, 40)[4][stock][0] == best(8, 4, stock)
-
-
-def test_gini_is_zero_for_equal_shares_and_undefined_for_none() -> None:
-    assert gini([3, 3, 3]) == 0
-    assert gini([0, 0, 0, 0, 5]) == pytest.approx(0.8)
-    assert gini([0, 0]) is None
 
 
 def test_all_greedy_at_a_full_lake_get_twenty_each_and_the_fish_are_gone() -> None:

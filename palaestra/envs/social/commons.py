@@ -37,12 +37,12 @@ import random
 import re
 from collections.abc import Sequence
 
-from palaestra.envs.grammar import Move
+from palaestra.envs.common.measures import equality
+from palaestra.envs.common.talk import pledge_round
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
 FISHERS = tuple(f"fisher_{i}" for i in range(5))
 N = len(FISHERS)
-MAX_WORDS = 60  # of a speech that are passed on
 GROWTH = (1.5, 2.0, 2.5)
 
 
@@ -88,14 +88,6 @@ def plan(capacity: int, rounds: int, most: int) -> list[list[tuple[int, int]]]:
     return table
 
 
-def gini(shares: Sequence[float]) -> float | None:
-    """Gini coefficient of non-negative shares; None where they are all zero."""
-    total = sum(shares)
-    if not total:
-        return None
-    return sum(abs(a - b) for a in shares for b in shares) / (2 * len(shares) * total)
-
-
 class Commons(ScriptedEnv):
     """A renewable resource that five seats share."""
 
@@ -131,10 +123,7 @@ class Commons(ScriptedEnv):
 
         pledges: dict[str, int] = {}
         if self.level and not self.silent:
-            said = yield self.turn(self.seats, f"pledge 0..{top}", "pass", default="pass")
-            pledges = {s: int(m.args[0]) for s, m in said.items() if m.verb == "pledge"}
-            for seat, move in said.items():
-                self.tell(_speech(seat, move))
+            pledges = yield from pledge_round(self, top, "to take at most {} a round")
 
         caught = dict.fromkeys(self.seats, 0)
         over = broken = asked = played = 0
@@ -159,13 +148,12 @@ class Commons(ScriptedEnv):
                 self.tell(f"You got {got[seat]}. {after}", to=seat)
 
         self.reward({s: n * N / best for s, n in caught.items()})
-        inequality = gini(list(caught.values()))
         self.outcome(
             survived=bool(stock) or played == rounds,
             rounds_alive=played / rounds,
             caught=caught,
             efficiency=sum(caught.values()) / best,
-            equality=None if inequality is None else 1 - inequality,
+            equality=equality(list(caught.values())),
             over_use=over / asked if asked else None,
             pledges=pledges,
             promises_broken=broken / (played * len(pledges)) if pledges else None,
@@ -187,12 +175,6 @@ STARTS = (
 
 def _now(stock: int, turn: int) -> str:
     return f"Round {turn}: {stock} fish." if stock else "The fish are gone."
-
-
-def _speech(seat: str, move: Move) -> str:
-    promise = f" pledges to take at most {move.args[0]} a round." if move.verb == "pledge" else " pledges nothing."
-    talk = move.said(MAX_WORDS)
-    return f"{seat}{promise}" + (f' It says: "{talk}"' if talk else "")
 
 
 # -- players -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,26 @@
+"""Talk among several seats: what one of them is heard to say and do, and what they promise."""
+
+from __future__ import annotations
+
+from palaestra.envs.grammar import Move
+from palaestra.envs.script import Script, ScriptedEnv
+
+MAX_WORDS = 60  # of a speech that are passed on
+
+
+def heard(what: str, move: Move, max_words: int = MAX_WORDS) -> str:
+    """`fisher_0 pledges nothing. It says: "..."`: what a seat did, and its words where there are any."""
+    talk = move.said(max_words)
+    return what + (f' It says: "{talk}"' if talk else "")
+
+
+def pledge_round(env: ScriptedEnv, most: int, promise: str) -> Script:
+    """Everyone speaks once to all, all at once, and may pledge a number; returns the pledges by seat.
+
+    `promise` words one, as `"to give {} a round"`. What a pledge is worth is for the script to measure.
+    """
+    said = yield env.turn(env.seats, f"pledge 0..{most}", "pass", default="pass")
+    for seat, move in said.items():
+        pledge = promise.format(*move.args) if move.verb == "pledge" else "nothing"
+        env.tell(heard(f"{seat} pledges {pledge}.", move))
+    return {seat: int(move.args[0]) for seat, move in said.items() if move.verb == "pledge"}
