@@ -43,12 +43,14 @@ BUILTIN: dict[str, str] = {
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
     "craft": "palaestra.envs.embodied.craft:Craft",
+    "manor": "palaestra.envs.embodied.manor:Manor",
     "sql": "palaestra.envs.tools.sql:Sql",
     "critic": "palaestra.envs.tools.critic:Critic",
     "verdict": "palaestra.envs.debate.verdict:Verdict",
     "prover": "palaestra.envs.debate.prover:Prover",
     "service": "palaestra.envs.social.service:Service",
     "public_goods": "palaestra.envs.social.public_goods:PublicGoods",
+    "api": "palaestra.envs.tools.api:Api",
 }
 SIMULTANEOUS = ("commons", "verdict", "public_goods")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""

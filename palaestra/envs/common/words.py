@@ -19,6 +19,9 @@ class Pools(NamedTuple):
     hours: tuple[str, ...]
     counts: tuple[str, ...]
     chores: tuple[str, ...]
+    trades: tuple[str, ...]
+    virtues: tuple[str, ...]
+    faults: tuple[str, ...]
 
 
 USUAL = Pools(
@@ -31,6 +34,14 @@ USUAL = Pools(
     ("dawn", "noon", "dusk", "midnight"),
     ("two", "three", "four", "five", "six"),
     ("check", "pack", "order", "sign", "weigh", "seal", "wash", "print"),
+    ("cook", "guard", "maid", "groom", "gardener", "miller", "nurse", "clerk"),
+    tuple(
+        (
+            "calm wise bold neat loyal witty polite honest brave tidy clever gentle patient modest thrifty cheerful "
+            "punctual generous lively reliable sincere skilled tactful upright obliging nimble learned humble"
+        ).split()
+    ),
+    tuple("rude lazy vain moody stubborn careless boastful clumsy gloomy jealous forgetful wasteful".split()),
 )
 OOD = Pools(
     ("comb", "harp", "clock", "spoon", "glove", "mask"),
@@ -42,6 +53,15 @@ OOD = Pools(
     ("morning", "lunchtime", "evening"),
     ("seven", "eight", "nine", "ten"),
     ("file", "load", "stamp", "wrap", "sort", "lock", "paint", "mend"),
+    ("tailor", "cooper", "piper", "baker", "mason", "weaver"),
+    tuple(
+        (
+            "adept agile amiable candid charming civil cordial creative daring diligent earnest eloquent faithful "
+            "flexible friendly graceful helpful inventive merry noble prudent scholarly steadfast tolerant trusty "
+            "valiant vigilant zealous"
+        ).split()
+    ),
+    tuple("arrogant bossy cynical erratic fickle harsh hasty petty reckless sly timid sullen".split()),
 )
 
 
