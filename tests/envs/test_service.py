@@ -94,7 +94,7 @@ def test_a_step_for_another_case_is_a_wrong_commitment() -> None:
 
 
 def test_the_agent_is_told_a_value_only_when_it_asks_or_under_the_control() -> None:
-    env, flow, values = begun()
+    env, _, values = begun()
     assert not any(value in env.waiting[AGENT].text for value in values.values())
     slot = next(iter(values))
     env.submit({AGENT: f"[ask {slot}]"})
