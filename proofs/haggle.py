@@ -20,7 +20,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "uniform league": ("recipe.kl=none", 'league.matchmaking="uniform"'),
     "shared reward": ("env_params.joint=true", "eval.params.joint=false"),
 }
-SEEDS = ALL_SEEDS[:3]
+SEEDS = ALL_SEEDS
 
 
 def main() -> None:

@@ -92,6 +92,7 @@ class Renderer:
         self.control_ids = frozenset(names)
         self._names = re.compile("|".join(map(re.escape, sorted(names.values(), key=len, reverse=True))) or r"(?!)")
         self._content = functools.lru_cache(16384)(self._encode_content)
+        self._beginnings: dict[str, tuple[int, ...]] = {}
         self._structures: dict[tuple[str, ...], Pieces] = {}
         self._tails: dict[tuple[str, ...], _Tail | None] = {}
 
@@ -171,6 +172,13 @@ class Renderer:
         return text
 
     # -- content -------------------------------------------------------------------------------------------------
+    def beginning(self, text: str) -> tuple[int, ...]:
+        """The tokens, control tokens left out, whose own text begins with `text`."""
+        if text not in self._beginnings:
+            ids = (i for i in range(self._core.get_vocab_size()) if i not in self.control_ids)
+            self._beginnings[text] = tuple(i for i in ids if self.decode([i]).startswith(text))
+        return self._beginnings[text]
+
     def _encode_content(self, text: str) -> tuple[int, ...]:
         ids = self._plain.encode(text, add_special_tokens=False).ids
         if self.control_ids.isdisjoint(ids):

@@ -227,9 +227,9 @@ def measure(scenario: Scenario, online: Online) -> tuple[dict[str, float], Evalu
     if scenario.eval.measure == "nashconv":
         present = {name: t.policy.at(online.engine.version(name)) for name, t in online.trainees.items()}
         cast = {seat: present.get(scenario.seat(seat).policy, policy) for seat, policy in online.cast.items()}
-        out["eval/nashconv"] = nashconv_of([cast])
+        out["eval/nashconv"], out["eval/nashconv_unread"] = nashconv_of([cast])
         if pool := pool_casts(online, cast):
-            out["eval/nashconv_pool"] = nashconv_of(pool, known=online.measured)
+            out["eval/nashconv_pool"] = nashconv_of(pool, known=online.measured).value
     assert focal is not None
     policy = focal.at(online.engine.version(scenario.focal))
     result = evaluate_policy(scenario, online.cast, policy, scenario.eval.against)

@@ -92,11 +92,11 @@ def test_every_form_of_the_pull_to_a_reference_keeps_the_policy_nearer(form: str
             online.step()
 
     def moved(online: Online) -> float:
-        from palaestra.scenarios.measures.exploitability import tables
+        from palaestra.scenarios.measures.exploitability import read
 
         now = {s: p.at(6) for s, p in online.cast.items()}  # type: ignore[attr-defined]
         old = {s: p.at(0) for s, p in online.cast.items()}  # type: ignore[attr-defined]
-        a, b = tables([now, old])
+        a, b = (reading.table for reading in read([now, old]))
         return max(abs(x - y) for key in a for x, y in zip(a[key], b[key], strict=True))
 
     assert moved(held) < moved(free)
