@@ -32,6 +32,7 @@ from palaestra.errors import UnknownNameError, nearest
 BUILTIN: dict[str, str] = {
     "kuhn": "palaestra.envs.games.kuhn:Kuhn",
     "leduc": "palaestra.envs.games.leduc:Leduc",
+    "matrix": "palaestra.envs.games.matrix:Matrix",
     "tictactoe": "palaestra.envs.games.tictactoe:TicTacToe",
     "haggle": "palaestra.envs.negotiation.haggle:Haggle",
     "multi_issue": "palaestra.envs.negotiation.multi_issue:MultiIssue",
@@ -44,6 +45,8 @@ BUILTIN: dict[str, str] = {
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
     "craft": "palaestra.envs.embodied.craft:Craft",
     "manor": "palaestra.envs.embodied.manor:Manor",
+    "lab": "palaestra.envs.embodied.lab:Lab",
+    "grid": "palaestra.envs.embodied.grid:Grid",
     "sql": "palaestra.envs.tools.sql:Sql",
     "critic": "palaestra.envs.tools.critic:Critic",
     "verdict": "palaestra.envs.debate.verdict:Verdict",
@@ -51,8 +54,10 @@ BUILTIN: dict[str, str] = {
     "service": "palaestra.envs.social.service:Service",
     "public_goods": "palaestra.envs.social.public_goods:PublicGoods",
     "api": "palaestra.envs.tools.api:Api",
+    "hidden_profile": "palaestra.envs.social.hidden_profile:HiddenProfile",
+    "backscatter": "palaestra.envs.social.backscatter:Backscatter",
 }
-SIMULTANEOUS = ("commons", "verdict", "public_goods")
+SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""
 _added: dict[str, str] = {}
 
