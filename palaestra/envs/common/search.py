@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Hashable, Iterable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 S = TypeVar("S", bound=Hashable)
 
@@ -50,3 +50,28 @@ def _way(came: dict[S, tuple[S, str] | None], state: S) -> list[str]:
         state, action = step
         actions.append(action)
     return actions[::-1]
+
+
+class Guide(Generic[S]):
+    """The shortest way from whatever state; the ways that were found are remembered for every state on them."""
+
+    def __init__(
+        self,
+        steps: Callable[[S], Iterable[tuple[str, S]]],
+        goal: Callable[[S], bool],
+        *,
+        estimate: Callable[[S], int] = lambda state: 0,
+        limit: int = 200_000,
+    ) -> None:
+        self.steps, self.goal, self.estimate, self.limit = steps, goal, estimate, limit
+        self._ways: dict[S, list[str] | None] = {}
+
+    def way(self, state: S) -> list[str] | None:
+        """As `shortest` gives it."""
+        if state not in self._ways:
+            way = shortest(state, self.steps, self.goal, estimate=self.estimate, limit=self.limit)
+            self._ways[state], at = way, state
+            for n, action in enumerate(way or (), start=1):
+                at = next(after for name, after in self.steps(at) if name == action)
+                self._ways[at] = way[n:] if way else None
+        return self._ways[state]

@@ -16,6 +16,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def a(noun: str) -> str:
+    """`a lamp`, `an open door`."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of a text, without what stands between them."""
     return [s.strip() for s in re.split(r"(?<=[.!?])\s+", text) if s.strip()]

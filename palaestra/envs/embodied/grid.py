@@ -1,0 +1,223 @@
+"""Grid: walk through rooms that one sees only in part, and do what one is told to do there.
+
+| fact | value |
+|---|---|
+| seats | `walker_0`; with `guide` also `guide_0` |
+| turns | up to 16, 40, 80, 120, 240 moves by level; with `guide` a hint before each |
+| hidden | the map beyond what the walker sees; with `guide` also the mission, from the walker |
+| reward | 1 - 0.9 moves / moves allowed on success, else 0, the same for all seats: 0 to 1 |
+| gold outcome | success, steps, tasks done, path ratio (shortest way / moves; 0: no success), idle moves |
+| theory | the shortest way, by search over the whole map |
+| source | BabyAI (arXiv 1810.08272); text and actions after GLAM (arXiv 2302.02662) |
+
+Rules: six actions, turn left, turn right, go forward, pick up, drop, toggle (a door; a locked one with the key of its
+color in hand, which is used up). The walker sees six cells ahead and three to each side, not through walls and closed
+doors, and carries one thing. It has gone to a thing when it faces it; the episode ends when the mission is done. An
+action that is not possible costs a move and changes nothing; so does a reply that is none.
+
+Levels: 0 one room of 4x4, one thing, go to it, in few words; 1 one room of 6x6 with five things: go to, pick up, put
+next to; 2 two rooms with a door, also open it; 3 four rooms, a locked door between the walker and what it is sent for;
+4 nine rooms, and two missions one after the other. From level 1 on everything has colors and several wordings.
+
+Splits: train and test hold different maps; ood names things, colors and missions by other words.
+
+Parameters: `size` (cells along a room), `things`, `steps` (moves allowed; 0: the level's own), `guide`: a second seat
+sees the whole map and alone knows the mission; it gives a hint before each move, at level 0 one of the actions.
+
+Players: `random`, `greedy` (goes straight to what it is sent for if it sees it, else through doors and about), `oracle`
+(the shortest way; as guide it says the next move), `obedient` (does what the guide has just said, else as greedy),
+`beginner` (greedy in half of its moves, else at random).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from typing import Any
+
+import msgspec
+
+from palaestra.envs.common import grids
+from palaestra.envs.common.grids import ACTIONS, Door, Rows, State, act
+from palaestra.envs.common.texts import a
+from palaestra.envs.common.words import pools
+from palaestra.envs.embodied.missions import Shape, Stage, Task, draw_tasks, draw_world, guide, progress
+from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
+
+GUIDE, WALKER = "guide_0", "walker_0"
+HINTS = tuple(f"say {action}" for action in ACTIONS)
+
+
+SHAPES = (
+    Shape(1, 1, 4, 1, 16, ("go",), colored=False),
+    Shape(1, 1, 6, 5, 40, ("go", "pick", "put")),
+    Shape(2, 1, 5, 6, 80, ("go", "pick", "put", "open")),
+    Shape(2, 2, 4, 8, 120, ("go", "pick", "put", "open"), locked=True),
+    Shape(3, 3, 4, 12, 240, ("go", "pick", "put", "open"), locked=True, tasks=2),
+)
+SAID = {
+    "go": ("go to the {a}", "walk up to the {a}", "find the {a} and face it"),
+    "pick": ("pick up the {a}", "take the {a}", "get hold of the {a}"),
+    "put": ("put the {a} next to the {b}", "lay the {a} beside the {b}", "take the {a} and set it down by the {b}"),
+    "open": ("open the {a}", "see that the {a} is open", "get the {a} open"),
+}
+SAID_OOD = {
+    "go": ("reach the {a}", "approach the {a}"),
+    "pick": ("fetch the {a}", "grab the {a}"),
+    "put": ("bring the {a} to the {b}", "leave the {a} adjacent to the {b}"),
+    "open": ("unbar the {a}", "clear the way through the {a}"),
+}
+BOTH = ("First {0}, then {1}.", "Before you {1}, {0}.", "{0}; after that, {1}.")
+VIEWS = ("You see {}.", "In view: {}.", "There is this before you: {}.")
+SEEING = tuple(view.partition("{")[0] for view in VIEWS)
+
+
+class Grid(ScriptedEnv):
+    """Missions in rooms that are seen in part."""
+
+    env_id = "grid"
+    levels = (0, 1, 2, 3, 4)
+    splits = ("train", "test", "ood")
+    rules = (
+        "You walk on a square grid of rooms and see six cells ahead and three to each side, not through walls or "
+        "closed doors: '2 ahead 1 left' is two cells ahead of you and one to the left. Each move is one action: turn "
+        "left, turn right, go forward one cell, pick up the thing ahead, drop what you carry on the cell ahead, or "
+        "toggle the door ahead. You carry one thing at most; a locked door opens with the key of its color in your "
+        "hand, which is used up. You have gone to a thing when it is one cell ahead of you. Every move costs."
+    )
+    reward_range = (0.0, 1.0)
+
+    size: int = 0
+    things: int = 0
+    steps: int = 0
+    guide: bool = False
+
+    @property
+    def seats(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (GUIDE, WALKER) if self.guide else (WALKER,)
+
+    def script(self, rng: random.Random) -> Script:
+        shape, ood = SHAPES[self.level], self.split == "ood"
+        shape = shape._replace(size=self.size or shape.size, things=self.things or shape.things)
+        limit = self.steps or shape.steps
+        rows, start = self.item(f"grid{self.level}", lambda r: draw_world(r, shape, pools(self.split)), _digest)
+        teller = self.seats[0]
+        tasks = self.secrets("tasks", lambda r: {teller: draw_tasks(r, shape, rows, start)})[teller]
+        view = VIEWS[rng.randrange(3) if self.level else 0]
+        self.note(rows=rows)
+        self.tell(_asked(rng, tasks, plain=self.level == 0, ood=ood), to=teller)
+
+        state, noted = start, dict[str, Any]()
+        moves = done = idle = 0
+        while done < len(tasks) and moves < limit:
+            now = {**state._asdict(), "done": done}
+            self.note(**{fact: value for fact, value in now.items() if noted.get(fact) != value})
+            noted = now
+            self.tell(_seen(rows, state, view, plain=self.level == 0), to=WALKER)
+            if self.guide:
+                self.tell(grids.picture(rows, state), to=GUIDE)
+                hint = yield self.turn(GUIDE) if self.level else self.turn(GUIDE, *HINTS, default=HINTS[0])
+                self.tell(f'The guide says: "{" ".join(hint.args) or hint.said(20)}"', to=WALKER)
+            move = yield self.turn(WALKER, *ACTIONS, default=ACTIONS[0])
+            action = f"{move.verb} {' '.join(move.args)}".strip()
+            after = act(rows, state, action) if move.status == "ok" else state
+            idle += after is state
+            done = progress(tasks, done, action if after is not state else "", after)
+            moves, state = moves + 1, after
+
+        success = done == len(tasks)
+        self.reveal("The mission is done." if success else "No moves are left.")
+        self.reward(dict.fromkeys(self.seats, 1 - 0.9 * moves / limit if success else 0.0))
+        shortest = guide(rows, tuple(tasks)).way(Stage(start, 0)) if success else None
+        self.outcome(
+            success=success, steps=moves, tasks_done=done, path_ratio=len(shortest or ()) / moves, idle_moves=idle
+        )
+
+
+def _digest(drawn: tuple[Rows, State]) -> str:
+    return hashlib.blake2b(repr(drawn).encode(), digest_size=8).hexdigest()
+
+
+def _asked(rng: random.Random, tasks: list[Task], *, plain: bool, ood: bool) -> str:
+    if plain:
+        return f"Go to the {tasks[0].a}."
+    said = [rng.choice((SAID_OOD if ood else SAID)[t.verb]).format(a=t.a, b=t.b) for t in tasks]
+    text = said[0] + "." if len(said) == 1 else rng.choice(BOTH).format(*said)
+    return text[0].upper() + text[1:]
+
+
+def _seen(rows: Rows, state: State, view: str, *, plain: bool) -> str:
+    """`You see a red lamp 2 ahead 1 left, a wall 3 ahead. You carry nothing.`"""
+    found = []
+    for sight in grids.seen(rows, state):
+        what = "wall" if sight.what is None else sight.what.name
+        status = f"{sight.what.status} " if isinstance(sight.what, Door) else ""
+        found += [f"{a(status + what)} {grids.place(sight)}"] if sight.what or not plain else []
+    text = view.format(", ".join(found) or "nothing")
+    return text if plain else f"{text} You carry {f'the {state.held.name}' if state.held else 'nothing'}."
+
+
+# -- players -----------------------------------------------------------------------------------------------------
+
+_SIGHT = re.compile(r"an? ([a-z ]+?)((?: \d+ (?:ahead|left|right))+)")
+_HINT = re.compile(f"The guide says: .*?({'|'.join(ACTIONS)})", re.I)
+
+
+def _oracle(request: Request) -> str:
+    facts = request.facts
+    (tasks,) = facts["tasks"].values()
+    state = msgspec.convert([facts[field] for field in State._fields], State)
+    way = guide(tuple(facts["rows"]), tuple(tasks)).way(Stage(state, facts["done"])) or ACTIONS
+    if request.seat == WALKER:
+        return f"[{way[0]}]"
+    return f"[say {way[0]}]" if request.commands else f"Now {way[0]}."
+
+
+def _greedy(request: Request) -> str:
+    """Straight to what the mission names if it is in sight, else to a key or a door of use, else about."""
+    if request.seat == GUIDE:
+        return play_random(request)
+    heard = request.heard
+    mission, view = heard[0].lower(), next(text for text in reversed(heard) if text.startswith(SEEING))
+    sights = [(what, _where(at)) for what, at in _SIGHT.findall(view)]
+    held = view.partition("You carry the ")[2].rstrip(".")
+    named = sorted((mission.find(what), what, at) for what, at in sights if what in mission and what != held)
+    locked = re.findall(r"a locked (\w+ )door", " ".join(heard[-20:]))
+    use = [f"{color}key" for color in locked if not held] + [f"locked {held.removesuffix('key')}door"]
+    ways = [(what, at) for _, what, at in named] + [s for s in sights if s[0] in use or s[0].startswith("closed")]
+    what, (ahead, right) = ways[0] if ways else ("", (9, 0))
+    if held and named and held in mission and (ahead, abs(right)) in ((1, 1), (2, 0)):
+        return "[drop]"
+    if (ahead, right) == (1, 0) and not (held and named):
+        return "[toggle]" if what.endswith("door") else "[pick up]"
+    if ahead == 0:
+        return "[turn right]" if right > 0 else "[turn left]"
+    blocked = not sights or any(at == (1, 0) and not what.startswith("open") for what, at in sights)
+    if blocked or request.rng.random() < (0.05 if ways else 0.2):
+        return request.rng.choice(("[turn left]", "[turn right]"))
+    return "[go forward]"
+
+
+def _where(at: str) -> tuple[int, int]:
+    """`2 ahead 1 left` as steps ahead and to the right."""
+    steps = {way: int(n) for n, way in re.findall(r"(\d+) (\w+)", at)}
+    return steps.get("ahead", 0), steps.get("right", 0) - steps.get("left", 0)
+
+
+def _obedient(request: Request) -> str:
+    hint = _HINT.search(request.text)
+    return f"[{hint[1].lower()}]" if hint and request.seat == WALKER else _greedy(request)
+
+
+def _beginner(request: Request) -> str:
+    return _greedy(request) if request.rng.random() < 0.5 else play_random(request)
+
+
+Grid.players = {
+    "random": play_random,
+    "greedy": _greedy,
+    "oracle": _oracle,
+    "obedient": _obedient,
+    "beginner": _beginner,
+}
