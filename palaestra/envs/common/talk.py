@@ -24,3 +24,9 @@ def pledge_round(env: ScriptedEnv, most: int, promise: str) -> Script:
         pledge = promise.format(*move.args) if move.verb == "pledge" else "nothing"
         env.tell(heard(f"{seat} pledges {pledge}.", move))
     return {seat: int(move.args[0]) for seat, move in said.items() if move.verb == "pledge"}
+
+
+def says(seat: str, move: Move, max_words: int = MAX_WORDS) -> str:
+    """`voter_0 says: "..."`, or that it says nothing."""
+    talk = move.said(max_words)
+    return f'{seat} says: "{talk}"' if talk else f"{seat} says nothing."

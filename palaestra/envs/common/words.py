@@ -21,7 +21,6 @@ class Pools(NamedTuple):
     chores: tuple[str, ...]
     trades: tuple[str, ...]
     virtues: tuple[str, ...]
-    faults: tuple[str, ...]
 
 
 USUAL = Pools(
@@ -38,10 +37,9 @@ USUAL = Pools(
     tuple(
         (
             "calm wise bold neat loyal witty polite honest brave tidy clever gentle patient modest thrifty cheerful "
-            "punctual generous lively reliable sincere skilled tactful upright obliging nimble learned humble"
+            "punctual generous lively reliable"
         ).split()
     ),
-    tuple("rude lazy vain moody stubborn careless boastful clumsy gloomy jealous forgetful wasteful".split()),
 )
 OOD = Pools(
     ("comb", "harp", "clock", "spoon", "glove", "mask"),
@@ -56,12 +54,10 @@ OOD = Pools(
     ("tailor", "cooper", "piper", "baker", "mason", "weaver"),
     tuple(
         (
-            "adept agile amiable candid charming civil cordial creative daring diligent earnest eloquent faithful "
-            "flexible friendly graceful helpful inventive merry noble prudent scholarly steadfast tolerant trusty "
-            "valiant vigilant zealous"
+            "adept agile amiable candid charming civil cordial daring diligent earnest eloquent faithful flexible "
+            "friendly graceful helpful inventive merry noble prudent"
         ).split()
     ),
-    tuple("arrogant bossy cynical erratic fickle harsh hasty petty reckless sly timid sullen".split()),
 )
 
 
