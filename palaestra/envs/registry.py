@@ -46,6 +46,7 @@ BUILTIN: dict[str, str] = {
     "craft": "palaestra.envs.embodied.craft:Craft",
     "manor": "palaestra.envs.embodied.manor:Manor",
     "lab": "palaestra.envs.embodied.lab:Lab",
+    "scene": "palaestra.envs.social.scene:Scene",
     "grid": "palaestra.envs.embodied.grid:Grid",
     "sql": "palaestra.envs.tools.sql:Sql",
     "critic": "palaestra.envs.tools.critic:Critic",

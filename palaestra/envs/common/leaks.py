@@ -37,6 +37,8 @@ def exact(text: str) -> str:
 
 def case(text: str) -> str:
     """In lower case, without accents and invisible characters."""
+    if text.isascii():
+        return text.casefold()
     parts = unicodedata.normalize("NFKD", text)
     return "".join(c for c in parts if unicodedata.category(c) not in ("Mn", "Cf")).casefold()
 

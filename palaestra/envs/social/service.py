@@ -202,12 +202,10 @@ def _oracle(request: Request) -> str:
 
 def _client(request: Request) -> str:
     """Says what is due."""
-    _, own_words, line = request.text.rpartition("Tell it, in your own words: ")
-    if own_words:
-        return line
-    slot = re.search(r"asks for the (\w+)\.", request.text)
-    value = re.search(rf"{slot[1]}: (\w+)\.", request.heard[0]) if slot else None
-    return f"[say {value[1]}]" if value else play_random(request)
+    asked = next(text for text in reversed(request.heard) if text.startswith("The agent asks for the "))
+    _, own_words, line = asked.rpartition("Tell it, in your own words: ")
+    value = re.search(rf"{asked.split()[5].strip('.')}: (\w+)\.", request.heard[0])
+    return line if own_words else f"[say {value[1] if value else 'nothing'}]"
 
 
 def _with_client(agent: Player) -> Player:
