@@ -21,6 +21,7 @@ class Pools(NamedTuple):
     chores: tuple[str, ...]
     trades: tuple[str, ...]
     virtues: tuple[str, ...]
+    foods: tuple[str, ...]
 
 
 USUAL = Pools(
@@ -40,6 +41,7 @@ USUAL = Pools(
             "punctual generous lively reliable"
         ).split()
     ),
+    ("apple", "egg", "potato", "tomato", "onion", "carrot", "fish", "bread"),
 )
 OOD = Pools(
     ("comb", "harp", "clock", "spoon", "glove", "mask"),
@@ -58,6 +60,7 @@ OOD = Pools(
             "friendly graceful helpful inventive merry noble prudent"
         ).split()
     ),
+    ("pear", "leek", "beet", "corn", "plum", "mushroom"),
 )
 
 
