@@ -35,6 +35,7 @@ BUILTIN: dict[str, str] = {
     "matrix": "palaestra.envs.games.matrix:Matrix",
     "tictactoe": "palaestra.envs.games.tictactoe:TicTacToe",
     "haggle": "palaestra.envs.negotiation.haggle:Haggle",
+    "diplomacy_mini": "palaestra.envs.games.diplomacy_mini:DiplomacyMini",
     "multi_issue": "palaestra.envs.negotiation.multi_issue:MultiIssue",
     "coalition": "palaestra.envs.negotiation.coalition:Coalition",
     "debate": "palaestra.envs.debate.debate:Debate",
