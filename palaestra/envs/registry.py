@@ -34,8 +34,9 @@ BUILTIN: dict[str, str] = {
     "leduc": "palaestra.envs.games.leduc:Leduc",
     "matrix": "palaestra.envs.games.matrix:Matrix",
     "tictactoe": "palaestra.envs.games.tictactoe:TicTacToe",
-    "haggle": "palaestra.envs.negotiation.haggle:Haggle",
+    "connect4": "palaestra.envs.games.connect4:Connect4",
     "diplomacy_mini": "palaestra.envs.games.diplomacy_mini:DiplomacyMini",
+    "haggle": "palaestra.envs.negotiation.haggle:Haggle",
     "multi_issue": "palaestra.envs.negotiation.multi_issue:MultiIssue",
     "coalition": "palaestra.envs.negotiation.coalition:Coalition",
     "debate": "palaestra.envs.debate.debate:Debate",
@@ -58,6 +59,7 @@ BUILTIN: dict[str, str] = {
     "api": "palaestra.envs.tools.api:Api",
     "hidden_profile": "palaestra.envs.social.hidden_profile:HiddenProfile",
     "backscatter": "palaestra.envs.social.backscatter:Backscatter",
+    "moral": "palaestra.envs.social.moral:Moral",
 }
 SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""

@@ -254,8 +254,8 @@ def _random(request: Request) -> str:
     """Anything; where speech is free, a notice that keeps some of the written norms."""
     if request.commands:
         return play_random(request)
-    norms = _norms(request)
-    return _written_by(request, request.rng.sample(norms, request.rng.randint(0, len(norms))))
+    norms, rng = _norms(request), request.rng
+    return _written_by(request, rng.sample(norms, rng.randint(0, len(norms))))
 
 
 def _by_the_book(request: Request) -> str:
