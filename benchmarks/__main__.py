@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.common import RESULTS, readme, save
 
-NAMES = ("envs", "rollout", "training", "start")
+NAMES = ("envs", "sandbox", "rollout", "training", "start")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ def test_a_benchmark_runs_and_writes_its_table(tmp_path: Path, name: str) -> Non
 def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["speed"])
-    assert "no benchmark 'speed': envs, rollout, training, start" in capsys.readouterr().err
+    assert "no benchmark 'speed': envs, sandbox, rollout, training, start" in capsys.readouterr().err
 
 
 def test_ratios_are_taken_round_by_round() -> None:
