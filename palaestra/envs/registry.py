@@ -50,6 +50,7 @@ BUILTIN: dict[str, str] = {
     "lab": "palaestra.envs.embodied.lab:Lab",
     "scene": "palaestra.envs.social.scene:Scene",
     "grid": "palaestra.envs.embodied.grid:Grid",
+    "household": "palaestra.envs.embodied.household:Household",
     "sql": "palaestra.envs.tools.sql:Sql",
     "critic": "palaestra.envs.tools.critic:Critic",
     "verdict": "palaestra.envs.debate.verdict:Verdict",
@@ -60,6 +61,7 @@ BUILTIN: dict[str, str] = {
     "hidden_profile": "palaestra.envs.social.hidden_profile:HiddenProfile",
     "backscatter": "palaestra.envs.social.backscatter:Backscatter",
     "moral": "palaestra.envs.social.moral:Moral",
+    "werewolf": "palaestra.envs.social.werewolf:Werewolf",
 }
 SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""

@@ -41,7 +41,7 @@ USUAL = Pools(
             "punctual generous lively reliable"
         ).split()
     ),
-    ("apple", "egg", "potato", "tomato", "onion", "carrot", "fish", "bread"),
+    ("apple", "egg", "potato", "tomato", "onion", "carrot", "fish", "melon"),
 )
 OOD = Pools(
     ("comb", "harp", "clock", "spoon", "glove", "mask"),
@@ -69,9 +69,13 @@ def pools(split: str) -> Pools:
     return OOD if split == "ood" else USUAL
 
 
-def made_up(rng: random.Random, count: int, split: str) -> list[str]:
-    """Distinct words that mean nothing (`bodak`, `luzex`); those of "ood" share no syllable with the others."""
-    return rng.sample(_meaningless(*("nprtv", "gbw") if split == "ood" else ("bdlmz", "kxf")), count)
+def made_up(rng: random.Random, count: int, split: str, few: int = 0) -> list[str]:
+    """Distinct words that mean nothing (`bodak`, `luzex`); those of "ood" share no syllable with the others.
+
+    `few`: about so many words in all, always the same, which a small model can learn to tell apart.
+    """
+    words = _meaningless(*("nprtv", "gbw") if split == "ood" else ("bdlmz", "kxf"))
+    return rng.sample(words[:: len(words) // few + 1] if few else words, count)
 
 
 @functools.cache

@@ -31,15 +31,12 @@ Players: `random`, `greedy` (goes straight to what it is sent for if it sees it,
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
-from typing import Any
 
-import msgspec
-
-from palaestra.envs.common import grids
+from palaestra.envs.common import grids, states
 from palaestra.envs.common.grids import ACTIONS, Door, Rows, State, act
+from palaestra.envs.common.players import at_times
 from palaestra.envs.common.texts import a
 from palaestra.envs.common.words import pools
 from palaestra.envs.embodied.missions import Shape, Stage, Task, draw_tasks, draw_world, guide, progress
@@ -101,30 +98,31 @@ class Grid(ScriptedEnv):
         shape, ood = SHAPES[self.level], self.split == "ood"
         shape = shape._replace(size=self.size or shape.size, things=self.things or shape.things)
         limit = self.steps or shape.steps
-        rows, start = self.item(f"grid{self.level}", lambda r: draw_world(r, shape, pools(self.split)), _digest)
+        rows, start = self.item(f"grid{self.level}", lambda r: draw_world(r, shape, pools(self.split)), states.digest)
         teller = self.seats[0]
         tasks = self.secrets("tasks", lambda r: {teller: draw_tasks(r, shape, rows, start)})[teller]
         view = VIEWS[rng.randrange(3) if self.level else 0]
         self.note(rows=rows)
         self.tell(_asked(rng, tasks, plain=self.level == 0, ood=ood), to=teller)
 
-        state, noted = start, dict[str, Any]()
-        moves = done = idle = 0
+        state, moves, done, idle = start, 0, 0, 0
+        states.note(self, state)
+        self.note(done=done)
         while done < len(tasks) and moves < limit:
-            now = {**state._asdict(), "done": done}
-            self.note(**{fact: value for fact, value in now.items() if noted.get(fact) != value})
-            noted = now
             self.tell(_seen(rows, state, view, plain=self.level == 0), to=WALKER)
             if self.guide:
                 self.tell(grids.picture(rows, state), to=GUIDE)
                 hint = yield self.turn(GUIDE) if self.level else self.turn(GUIDE, *HINTS, default=HINTS[0])
                 self.tell(f'The guide says: "{" ".join(hint.args) or hint.said(20)}"', to=WALKER)
             move = yield self.turn(WALKER, *ACTIONS, default=ACTIONS[0])
-            action = f"{move.verb} {' '.join(move.args)}".strip()
+            action = " ".join((move.verb, *move.args))
             after = act(rows, state, action) if move.status == "ok" else state
-            idle += after is state
-            done = progress(tasks, done, action if after is not state else "", after)
-            moves, state = moves + 1, after
+            now = progress(tasks, done, action if after is not state else "", after)
+            states.note(self, after, state)
+            if now > done:
+                self.note(done=now)
+            moves, idle = moves + 1, idle + (after is state)
+            state, done = after, now
 
         success = done == len(tasks)
         self.reveal("The mission is done." if success else "No moves are left.")
@@ -133,10 +131,6 @@ class Grid(ScriptedEnv):
         self.outcome(
             success=success, steps=moves, tasks_done=done, path_ratio=len(shortest or ()) / moves, idle_moves=idle
         )
-
-
-def _digest(drawn: tuple[Rows, State]) -> str:
-    return hashlib.blake2b(repr(drawn).encode(), digest_size=8).hexdigest()
 
 
 def _asked(rng: random.Random, tasks: list[Task], *, plain: bool, ood: bool) -> str:
@@ -165,10 +159,9 @@ _HINT = re.compile(f"The guide says: .*?({'|'.join(ACTIONS)})", re.I)
 
 
 def _oracle(request: Request) -> str:
-    facts = request.facts
-    (tasks,) = facts["tasks"].values()
-    state = msgspec.convert([facts[field] for field in State._fields], State)
-    way = guide(tuple(facts["rows"]), tuple(tasks)).way(Stage(state, facts["done"])) or ACTIONS
+    (tasks,) = request.facts["tasks"].values()
+    stage = Stage(states.noted(request, State), request.facts["done"])
+    way = guide(tuple(request.facts["rows"]), tuple(tasks)).way(stage) or ACTIONS
     if request.seat == WALKER:
         return f"[{way[0]}]"
     return f"[say {way[0]}]" if request.commands else f"Now {way[0]}."
@@ -210,14 +203,10 @@ def _obedient(request: Request) -> str:
     return f"[{hint[1].lower()}]" if hint and request.seat == WALKER else _greedy(request)
 
 
-def _beginner(request: Request) -> str:
-    return _greedy(request) if request.rng.random() < 0.5 else play_random(request)
-
-
 Grid.players = {
     "random": play_random,
     "greedy": _greedy,
     "oracle": _oracle,
     "obedient": _obedient,
-    "beginner": _beginner,
+    "beginner": at_times(_greedy, 0.5),
 }
