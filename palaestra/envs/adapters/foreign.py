@@ -23,8 +23,11 @@ from palaestra.errors import MissingExtraError, UnknownNameError, nearest
 FAMILIES = {
     "gymnasium": "palaestra.envs.adapters.toy_text",
     "minigrid": "palaestra.envs.adapters.minigrids",
+    "gem": "palaestra.envs.adapters.gem",
     "openspiel": "palaestra.envs.adapters.openspiel",
     "pettingzoo": "palaestra.envs.adapters.classic",
+    "reasoning_gym": "palaestra.envs.adapters.reasoning",
+    "textarena": "palaestra.envs.adapters.textarena",
 }
 """family -> module. Nothing is imported before one of its members is asked for."""
 
@@ -104,7 +107,8 @@ class Globals:
     def __init__(self, seed: str) -> None:
         source = random.Random(f"globals|{seed}")
         self._python = random.Random(source.getrandbits(64)).getstate()
-        self._numpy = np.random.RandomState(source.getrandbits(32)).get_state()
+        bits = np.random.MT19937(np.random.SeedSequence(source.getrandbits(64)))  # never the system's entropy
+        self._numpy = np.random.RandomState(bits).get_state()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
