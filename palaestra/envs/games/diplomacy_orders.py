@@ -94,7 +94,7 @@ def carry_out(world: World, board: Board, orders: Orders) -> tuple[Board, set[st
     """The board after a year, the provinces whose armies moved, and those whose armies were lost."""
     done = moved(world.borders, board.armies, orders)
     goes = {a: orders[a].target if a in done else a for a in board.armies}
-    lost = {a for a in board.armies if a not in done and any(goes[x] == a for x in done)}
+    lost = {goes[a] for a in done if goes[a] in board.armies} - done
     armies = {goes[a]: power for a, power in board.armies.items() if a not in lost}
     owners = {centre: armies.get(centre, owner) for centre, owner in board.owners.items()}
     for power, home in world.homes.items():
