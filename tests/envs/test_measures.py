@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from palaestra.envs.common.measures import correlation, equality, gini, reciprocity
+from palaestra.envs.common.measures import correlation, equality, gini, reciprocity, share
 
 
 def test_gini_is_zero_for_equal_shares_and_undefined_for_none() -> None:
@@ -18,6 +18,11 @@ def test_equality_is_one_for_equal_shares_and_a_part_of_n_where_one_has_all() ->
     assert equality([0, 0, 0, 0, 5]) == pytest.approx(0.2)
     assert equality([1, 3]) == pytest.approx(0.75)
     assert equality([0, 0]) is None
+
+
+def test_a_share_of_nothing_is_undefined() -> None:
+    assert share(n > 1 for n in (1, 2, 3, 4)) == 0.75
+    assert share([]) is None
 
 
 def test_correlation_is_undefined_where_nothing_varies() -> None:

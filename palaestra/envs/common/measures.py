@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def gini(shares: Sequence[float]) -> float | None:
@@ -19,6 +19,12 @@ def equality(shares: Sequence[float]) -> float | None:
     """1 where all have the same, 1/n where one of n has everything: one minus the Gini coefficient."""
     inequality = gini(shares)
     return None if inequality is None else 1 - inequality
+
+
+def share(facts: Iterable[bool]) -> float | None:
+    """How many of them are true, from 0 to 1; None where there are none."""
+    listed = list(facts)
+    return sum(listed) / len(listed) if listed else None
 
 
 def correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:

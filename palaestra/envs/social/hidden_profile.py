@@ -38,6 +38,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from palaestra.envs.common.measures import share
 from palaestra.envs.common.talk import says
 from palaestra.envs.common.votes import leaders, plurality
 from palaestra.envs.common.words import Pools, pools
@@ -175,10 +176,10 @@ class HiddenProfile(ScriptedEnv):
             right=float(chosen == best),
             votes=votes,
             pooling_gain=sum(v == best for v in votes.values()) / level.voters - alone,
-            unshared_voiced=_share(fact in told_facts for fact, n in holders.items() if n == 1),
-            shared_voiced=_share(fact in told_facts for fact, n in holders.items() if n > 1),
-            before=_share(name == best for name in before),
-            after=_share(name == best for name in after),
+            unshared_voiced=share(fact in told_facts for fact, n in holders.items() if n == 1),
+            shared_voiced=share(fact in told_facts for fact, n in holders.items() if n > 1),
+            before=share(name == best for name in before),
+            after=share(name == best for name in after),
         )
 
     def _talk(self, seat: str, facts: Sequence[str]) -> Any:
@@ -199,12 +200,6 @@ class HiddenProfile(ScriptedEnv):
 
 def _instance(known: Mapping[str, Sequence[str]]) -> str:
     return " | ".join(", ".join(sorted(facts)) for facts in known.values())
-
-
-def _share(facts: Iterable[bool]) -> float | None:
-    """How many of them are true; None where there are none."""
-    listed = list(facts)
-    return sum(listed) / len(listed) if listed else None
 
 
 # -- players -----------------------------------------------------------------------------------------------------
