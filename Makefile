@@ -5,10 +5,11 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test lint bench prove system clean
+.PHONY: help demo test test-adapters lint bench prove system clean
 help:
 	@echo "make demo    train by self-play on this machine, and write runs/demo/report.html (a few minutes)"
 	@echo "make test    lint, types and all fast tests"
+	@echo "make test-adapters    other libraries' environments, with the real packages in .venv-adapters"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   speed, side by side with the alternatives; results in benchmarks/results"
 	@echo "make prove   the long proofs: learning by seed, kills, replay; results in docs/proofs"
@@ -32,6 +33,14 @@ lint: .venv/.ready
 test: .venv/.ready system lint
 	$(BIN)/python -m pytest --durations=10
 
+.venv-adapters/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-adapters
+	.venv-adapters/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[adapters,test]"
+	@touch .venv-adapters/.ready
+
+test-adapters: .venv-adapters/.ready
+	.venv-adapters/bin/python -m pytest --durations=5 tests/adapters
+
 bench: .venv/.ready
 	$(BIN)/python -m benchmarks
 
@@ -39,4 +48,4 @@ prove: .venv/.ready system
 	$(BIN)/python -m proofs
 
 clean:
-	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-adapters runs .pytest_cache .mypy_cache .ruff_cache
