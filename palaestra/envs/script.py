@@ -106,10 +106,9 @@ class Request:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """A turn: the messages since the seat last spoke. A probe: its question."""
-        if isinstance(self.ask, Probe):
-            return (self.ask.question,)
-        return tuple(self.env._inbox[self.seat])
+        """The messages since the seat last spoke; for a probe its question after them."""
+        told = tuple(self.env._inbox[self.seat])
+        return (*told, self.ask.question) if isinstance(self.ask, Probe) else told
 
     @property
     def text(self) -> str:
@@ -777,13 +776,16 @@ def lines(events: Iterable[Event]) -> Iterator[str]:
             yield "   outcome: " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in e.facts.items())
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
 def _plain(data: Any) -> Any:
     """JSON's own view of the data, so that what is live equals what is read back.
 
     Raises:
         TypeError, ValueError: the data is no JSON (NaN and infinities are none).
     """
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    text = _encode(data)
     return json.loads(text if text.isascii() else text.encode("utf-8", "replace"))
 
 

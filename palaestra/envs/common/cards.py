@@ -80,13 +80,14 @@ class Poker(ScriptedEnv):
     def betting(self, hand: Hand, size: int, most: int, saying: tuple[str, str] = SAYINGS[0]) -> Script:
         """A round of at most `most` bets of `size` chips. The first seat opens; a call, a fold or two checks end it."""
         seat, other = self.seats
+        solved = equilibrium(self.name())
         bets = 0
         while True:
             owes = hand.chips[other] > hand.chips[seat]
             moves = ("call", "fold", *["raise"] * (bets < most)) if owes else ("check", "bet")
             verb = (move := (yield self.turn(seat, *moves, default="fold" if owes else "check"))).verb
-            known = equilibrium(self.name()).get(situation(hand.cards[seat], hand.board, hand.line), {})
-            hand.regret[seat] += known[verb][1] if known else 0.0
+            if solved:
+                hand.regret[seat] += solved[situation(hand.cards[seat], hand.board, hand.line)][verb][1]
             hand.line.append(verb)
             if verb in ("bet", "raise"):
                 bets += 1
@@ -96,28 +97,30 @@ class Poker(ScriptedEnv):
             elif verb == "fold":
                 hand.folded = seat
             talk = f' and says: "{move.said(1000)}"' if self.level and move.speech else ""
-            pot, owed = sum(hand.chips.values()), max(0, hand.chips[seat] - hand.chips[other])
-            text = saying[0] + saying[1] * (owed > 0)
-            self.tell(text.format(verb=verb, talk=talk, pot=pot, owed=owed), to=other)
+            owed = hand.chips[seat] - hand.chips[other]
+            text = saying[0] + saying[1] if owed > 0 else saying[0]
+            self.tell(text.format(verb=verb, talk=talk, pot=sum(hand.chips.values()), owed=owed), to=other)
             if verb in ("call", "fold") or (verb == "check" and seat == self.seats[1]):
                 return
             seat, other = other, seat
 
     def finish(self, hand: Hand) -> None:
         """Show the cards if nobody has folded, pay the winner what the other seat has put in, and report."""
-        alive = [s for s in self.seats if s != hand.folded]
-        best = max(strength(hand.cards[s], hand.board) for s in alive)
-        winners = [s for s in alive if strength(hand.cards[s], hand.board) == best]
-        if not hand.folded:
-            self.reveal("Showdown: " + ", ".join(f"{s} holds {hand.cards[s]}" for s in self.seats) + ".")
+        first, second = self.seats
+        if hand.folded:
+            lead = -1 if hand.folded == first else 1
+        else:
+            cards, board = hand.cards, hand.board
+            self.reveal(f"Showdown: {first} holds {cards[first]}, {second} holds {cards[second]}.")
+            lead = strength(cards[first], board) - strength(cards[second], board)
         stake = min(hand.chips.values())
-        tie = len(winners) == 2
-        self.reward({s: 0 if tie else stake if s in winners else -stake for s in self.seats})
+        won = stake if lead > 0 else -stake if lead else 0
+        self.reward({first: won, second: -won})
         self.outcome(
             cards=dict(hand.cards),
             line=hand.line,
             pot=2 * stake,
-            winner=None if tie else winners[0],
+            winner=(first if lead > 0 else second) if lead else None,
             regret={s: round(lost, 4) for s, lost in hand.regret.items()},
         )
 
