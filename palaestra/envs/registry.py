@@ -51,6 +51,7 @@ BUILTIN: dict[str, str] = {
     "scene": "palaestra.envs.social.scene:Scene",
     "grid": "palaestra.envs.embodied.grid:Grid",
     "household": "palaestra.envs.embodied.household:Household",
+    "kitchen": "palaestra.envs.embodied.kitchen:Kitchen",
     "sql": "palaestra.envs.tools.sql:Sql",
     "critic": "palaestra.envs.tools.critic:Critic",
     "verdict": "palaestra.envs.debate.verdict:Verdict",
@@ -62,8 +63,9 @@ BUILTIN: dict[str, str] = {
     "backscatter": "palaestra.envs.social.backscatter:Backscatter",
     "moral": "palaestra.envs.social.moral:Moral",
     "werewolf": "palaestra.envs.social.werewolf:Werewolf",
+    "redteam": "palaestra.envs.social.redteam:Redteam",
 }
-SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix")
+SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix", "kitchen")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""
 _added: dict[str, str] = {}
 

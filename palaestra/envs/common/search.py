@@ -26,12 +26,12 @@ def shortest(
         limit: states visited at most; beyond it, None.
     """
     order = itertools.count()
-    heap = [(estimate(start), next(order), start)]
+    heap = [(estimate(start), 0, next(order), start)]
     came: dict[S, tuple[S, str] | None] = {start: None}
     cost = {start: 0}
     done: set[S] = set()
     while heap and len(done) < limit:
-        state = heapq.heappop(heap)[2]
+        state = heapq.heappop(heap)[-1]
         if state in done:
             continue
         if goal(state):
@@ -40,7 +40,8 @@ def shortest(
         for action, after in steps(state):
             if after not in cost or cost[state] + 1 < cost[after]:
                 cost[after], came[after] = cost[state] + 1, (state, action)
-                heapq.heappush(heap, (cost[after] + estimate(after), next(order), after))
+                left = estimate(after)  # of equally promising states the one nearest to the goal comes first
+                heapq.heappush(heap, (cost[after] + left, left, next(order), after))
     return None
 
 
@@ -65,6 +66,10 @@ class Guide(Generic[S]):
     ) -> None:
         self.steps, self.goal, self.estimate, self.limit = steps, goal, estimate, limit
         self._ways: dict[S, list[str] | None] = {}
+
+    def knows(self, state: S) -> bool:
+        """Whether the state lies on a way that was found already."""
+        return state in self._ways
 
     def way(self, state: S) -> list[str] | None:
         """As `shortest` gives it."""
