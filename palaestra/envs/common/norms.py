@@ -48,7 +48,8 @@ def _names(text: str, words: frozenset[str]) -> bool:
     return not words.isdisjoint(re.findall(r"[^\W_]+", case(text)))
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """The numbers in a text, those below a hundred also where they are written in words."""
     return [int(n) for n in re.findall(r"[0-9]+", numerals(text))]
 
 
@@ -79,13 +80,13 @@ KINDS: dict[str, Kind] = {
     ),
     "number": Kind(
         ("Write a number.", "There must be a number in it."),
-        lambda text, value: bool(_numbers(text)),
+        lambda text, value: bool(numbers(text)),
         _add("There are 11 seats."),
         _without("[0-9]"),
     ),
     "multiple": Kind(
         ("Never write a number that {value} divides.", "No number in it may be a multiple of {value}."),
-        lambda text, value: all(n % int(value) for n in _numbers(text)),
+        lambda text, value: all(n % int(value) for n in numbers(text)),
         _without("[0-9]"),
         lambda text, value: f"{text} It costs {2 * int(value)} coins.",
     ),
