@@ -16,14 +16,15 @@ or another thing placed nearby, neither of which is used up. An action that cann
 its step all the same; so does a reply that is no legal move. Progress is the share of the things that count which the
 crafter has ever held: with a goal all that the goal needs, without one all there are.
 
-Levels: 0 has five things, all is told, and twice the fewest actions are granted. 1 has fifteen, with tools and things
-to place; 2 has thirty, and only a failed try tells what a thing takes; 3 has forty and no goal. They grant half more
-than the fewest actions, 2 and 3 one more for every thing that is crafted. From level 2 on a crafter may write skills:
-`[define pair: get bodak; craft luzex]` costs nothing (eight may be written), `[do pair]` costs what its actions cost
-and stops at the first that fails; a skill may use earlier ones. Skills save replies, never steps.
+Levels: 0 has four things named from a dozen words; all is told, and twice the fewest actions are granted. 1 has fifteen
+things, among them tools and things to place; 2 has thirty, and only a failed try tells what a thing takes; 3 has forty
+and no goal. They grant half more than the fewest actions, 2 and 3 one more for every thing that is crafted. From level
+2 on a crafter may write skills: `[define pair: get bodak; craft luzex]` costs nothing (eight may be written), `[do
+pair]` costs what its actions cost and stops at the first that fails; a skill may use earlier ones. Skills save replies,
+never steps.
 
-Splits: the names are made up for each episode; train and test never share a list of names, ood has other syllables and
-one thing more in five. Players: `random`, `greedy` (crafts any new thing it can, else gets what it has least of),
+Splits: names are drawn for each episode; train and test never share a list of names, ood has other syllables and a
+quarter more things. Players: `random`, `greedy` (crafts any new thing it can, else gets what it has least of),
 `planner` (works backward by what it was told), `oracle` (works backward by the tree itself).
 """
 
@@ -66,7 +67,7 @@ class Size(NamedTuple):
 
 
 SIZES = (
-    Size(5, False, True, True, 4, 7),
+    Size(4, False, True, True, 3, 6),
     Size(15, True, True, True, 12, 25),
     Size(30, True, False, True, 20, 50),
     Size(40, True, False, False, 40, 120),
@@ -258,7 +259,7 @@ class Craft(ScriptedEnv):
 
     def _tree(self, rng: random.Random) -> list[Thing]:
         size, ood = SIZES[self.level], self.split == "ood"
-        names = made_up(rng, size.things * 6 // 5 if ood else size.things, self.split)
+        names = made_up(rng, size.things * 5 // 4 if ood else size.things, self.split, few=0 if self.level else 12)
         while True:
             tree = grow(rng, names, size.helpers)
             least = fewest(tree, names[-1:] if size.goal else names).total()

@@ -234,7 +234,7 @@ class Lab(ScriptedEnv):
         self.outcome(points=points, success=success, spoiled=spoiled, kind=task.kind, steps=steps, best=best)
 
     def _task(self, rng: random.Random) -> Task:
-        ood, names = self.split == "ood", iter(made_up(rng, 20, self.split))
+        ood, names = self.split == "ood", iter(made_up(rng, 20, self.split, few=0 if self.level else 24))
         usual = (("mix", "test", "melt", "freeze"), ("mix", *USUAL), USUAL)[self.level]
         kind = self.kind or rng.choice(HELD_OUT[self.level == 2 :] if ood else usual)
         mixes = (3 if ood else 2) if kind == "mix" else 4 if self.level == 2 else 0
