@@ -354,6 +354,23 @@ def test_a_probe_is_recorded_and_in_no_view() -> None:
     assert all("honest" not in text for seat in World.seats for _, text in transcript.view(seat))
 
 
+def test_a_probe_comes_with_what_the_seat_was_told_since_it_spoke() -> None:
+    def body(env: ScriptedEnv, rng: random.Random) -> Script:
+        env.tell("The lake is full.")
+        yield env.probe("a_0", "How is the lake?")
+        yield "a_0"
+        env.tell("The lake is empty.")
+        yield env.probe("a_0", "And now?")
+
+    env = script_of(body)()
+    env.start(0)
+    assert env.waiting["a_0"].text == "The lake is full.\nHow is the lake?"
+    env.submit({"a_0": "full"})
+    assert env.waiting["a_0"].text == "The lake is full."  # the question leaves no trace
+    env.submit({"a_0": "hm"})
+    assert env.waiting["a_0"].text == "The lake is empty.\nAnd now?"
+
+
 def one_effect(name: str, *args: Any) -> type[ScriptedEnv]:
     def body(env: ScriptedEnv, rng: random.Random) -> Script:
         env.outcome(result=(yield env.effect(name, *args)))
