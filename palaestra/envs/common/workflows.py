@@ -144,7 +144,7 @@ def read_card(text: str, options: Options) -> Workflow:
     for name, line in _LINE.findall(text.partition(" Goal:")[0]):
         parts = line.split(", ")
         takes = tuple(parts[0].split(" and ")) if parts[0].split(" ")[0] in options else ()
-        after = next((p.removeprefix("after ").split(" and ") for p in parts if p.startswith("after ")), [])
+        after: list[str] = next((p.removeprefix("after ").split(" and ") for p in parts if p.startswith("after ")), [])
         only = next((p.split()[2:] for p in parts if p.startswith("only if ")), None)
         sets = ((name, "done"), *((slot, f"{{{slot}}}") for slot in takes))
         steps.append(Step(name, takes, tuple((a, "done") for a in after), sets, (only[0], only[1]) if only else None))
