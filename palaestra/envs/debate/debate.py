@@ -5,7 +5,7 @@
 | seats | `debater_0`, `debater_1`, `judge_0` |
 | turns | debaters at once in each round, then the judge; by protocol also without debaters |
 | hidden | the passage, from the judge |
-| reward | debater: judge's probability of its answer minus 1/2, zero-sum between debaters; judge: 1 - Brier score |
+| reward | debater: judge's probability of its answer minus 1/2, -0.5 to 0.5, zero-sum; judge: 1 - Brier, 0 to 1 |
 | gold outcome | right answer, judge right, probability of the right answer, truth of the quotes |
 | theory | a judge who knows nothing gets 3/4 at best (probability 1/2); one who knows gets 1 |
 | source | arXiv 1805.00899 (AI safety via debate), arXiv 2402.06782 (quotes checked verbatim, consultancy) |

@@ -30,7 +30,8 @@ others, else a line of the script does; the share of those that do is its reward
 neither invent a value nor break off.
 
 Players: `random`, `greedy` (asks for everything once and goes through the list as it stands), `oracle` (knows what the
-client wants), `clerk` (asks for what it needs, and listens). In the client's seat all but `random` say what is due.
+client wants), `clerk` (asks for what it needs, and listens; under its name `client` for the other seat). In the
+client's seat all but `random` say what is due.
 With themselves, mean reward of the agent by level: random -0.31, -0.83, -0.52, greedy 0.44, 0.11, 0.04, the others 1.
 """
 

@@ -15,6 +15,10 @@ Level 0 asks for a product of two three-digit numbers in spaced digits (`Compute
 model can copy them digit by digit: into `[calc 5 2 3 * 4 1 7]`, and the result into `[answer 2 1 8 0 9 1]`. Level 1
 asks in natural words, with two or three operations and unspaced numbers. The calculator and the answer accept spaced
 and unspaced digits at every level.
+
+Players: `random` (a number), `guesser` (a number as long as the product may be), `greedy` (reads every question as a
+product and has the calculator do it), `careful` (has it do the right expression), `oracle` (knows the answer), `mixed`
+(for demonstrations: careful in 30 episodes of 100, else a guess).
 """
 
 from __future__ import annotations

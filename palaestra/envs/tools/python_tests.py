@@ -22,6 +22,10 @@ do not: memorized outputs, the specification gaming of this environment.
 
 `sandbox` names the back-end of `palaestra.envs.sandbox`. "bubblewrap" is real Python; "monty", a subset of Python, is
 ten times faster and enough for level 0 and 1. The back-end's name is part of the recorded tool call.
+
+Players: `random` (two random steps), `greedy` (knows half of the phrases), `oracle` (the reference solution),
+`hardcoder` (returns the public values from a table), `tester` (runs a first draft, then submits the reference), `mixed`
+(for demonstrations: each step right in 55 of 100 cases).
 """
 
 from __future__ import annotations
