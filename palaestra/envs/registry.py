@@ -43,6 +43,7 @@ BUILTIN: dict[str, str] = {
     "commons": "palaestra.envs.social.commons:Commons",
     "lemons": "palaestra.envs.social.lemons:Lemons",
     "dyad": "palaestra.envs.social.dyad:Dyad",
+    "secret": "palaestra.envs.social.secret:Secret",
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
     "craft": "palaestra.envs.embodied.craft:Craft",
@@ -64,8 +65,9 @@ BUILTIN: dict[str, str] = {
     "moral": "palaestra.envs.social.moral:Moral",
     "werewolf": "palaestra.envs.social.werewolf:Werewolf",
     "redteam": "palaestra.envs.social.redteam:Redteam",
+    "opinion": "palaestra.envs.social.opinion:Opinion",
 }
-SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix", "kitchen")
+SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix", "kitchen", "opinion")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""
 _added: dict[str, str] = {}
 
