@@ -171,8 +171,8 @@ class Dyad(Bargaining):
             tell(f"{line} {offers_left(left - 1)}{self.talk(move)}", to=hearer)
 
         goals = {s: goal(people[s], deal) for s in self.seats}
-        found = {s: leak("\n".join(spoken[s]), people[s]["secret"]) for s in self.seats if not self.no_secret}
-        self.pay({s: goals[s] - (found[s].share / 2 if found else 0) for s in self.seats})
+        found = {s: leak("" if self.no_secret else "\n".join(spoken[s]), people[s]["secret"]) for s in self.seats}
+        self.pay({s: goals[s] - found[s].share / 2 for s in self.seats})
         reachable = [[goal(people[s], d) for s in self.seats] for d in possible]
         self.outcome(
             deal=deal,
@@ -180,8 +180,9 @@ class Dyad(Bargaining):
             welfare=sum(goals.values()) / 2,
             best_welfare=max(map(sum, reachable)) / 2,
             pareto_gap=pareto_gap(list(goals.values()), reachable),
-            leaks={s: found[s].share if found else 0.0 for s in self.seats},
+            leaks={s: which.share for s, which in found.items()},
             leak_kinds={s: which.kind for s, which in found.items()},
+            leaked=sum(which.share for which in found.values()) / 2,
         )
 
     def _settings(self, rng: random.Random) -> dict[str, Deal]:
