@@ -189,6 +189,28 @@ def _finish(episode: Episode, save: Path | None, *, as_json: bool) -> None:
 
 
 @app.command()
+def serve(
+    env: Annotated[str, Argument(help="An environment's id.")],
+    door: Annotated[str, Option("--as", help="mcp (over standard input and output) or openenv (over HTTP).")] = "mcp",
+    seat: Annotated[str | None, Option(help="The seat that is served; default: the first.")] = None,
+    others: Annotated[str, Option(help="The scripted player in the other seats.")] = "random",
+    settings: Annotated[list[str], Option("--set", metavar="PARAM=VALUE", help="A parameter, such as level=1.")] = [],  # noqa: B006
+    port: Annotated[int, Option(help="With --as openenv: where it listens, on this machine.")] = 8000,
+) -> None:
+    """Serve a seat to MCP or OpenEnv clients."""
+    from palaestra.envs.registry import make
+    from palaestra.view.serve import serve_mcp, serve_openenv
+
+    if door not in ("mcp", "openenv"):
+        raise UnknownNameError(f"serve: no door {door!r}\n  {nearest(door, ('mcp', 'openenv'))}")
+    world = make(env, **_params(settings))
+    if door == "mcp":
+        serve_mcp(world, seat, others)
+    else:
+        serve_openenv(world, seat, others, port)
+
+
+@app.command()
 def replay(
     files: Annotated[list[Path], Argument(help="Shards (*.jsonl) or run directories.")],
     episode: Annotated[str | None, Option(help="One episode: its number from 0, or its id.")] = None,

@@ -67,7 +67,8 @@ def test_it_fails_exactly_the_checks_that_the_table_says(name: str) -> None:
 
 
 def test_every_family_is_in_the_table() -> None:
-    assert {name.partition("/")[0] for name in EXPECTED} == FAMILIES.keys()
+    elsewhere = {"mcp", "openenv"}  # whose members are servers: test_mcp.py, test_openenv.py
+    assert {name.partition("/")[0] for name in EXPECTED} | elsewhere == FAMILIES.keys()
 
 
 def test_unknown_members_are_named_with_the_nearest_one() -> None:

@@ -8,6 +8,7 @@ process's global generators are given private ones.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,14 @@ FAMILIES = {
     "gymnasium": "palaestra.envs.adapters.toy_text",
     "minigrid": "palaestra.envs.adapters.minigrids",
     "gem": "palaestra.envs.adapters.gem",
+    "mcp": "palaestra.envs.adapters.mcp_tools",
+    "openenv": "palaestra.envs.adapters.openenv",
     "openspiel": "palaestra.envs.adapters.openspiel",
     "pettingzoo": "palaestra.envs.adapters.classic",
     "reasoning_gym": "palaestra.envs.adapters.reasoning",
+    "scienceworld": "palaestra.envs.adapters.scienceworlds",
     "textarena": "palaestra.envs.adapters.textarena",
+    "textworld": "palaestra.envs.adapters.textworlds",
 }
 """family -> module. Nothing is imported before one of its members is asked for."""
 
@@ -40,7 +45,9 @@ class Foreign(ScriptedEnv):
     """Base of the classes that stand for another library's environments."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        _, (_, *rest) = super().__reduce__()
+        again, (cls, *rest) = super().__reduce__()
+        if _made.get(self.name()) is not cls:  # a subclass that somebody wrote is found like any other class
+            return again, (cls, *rest)
         return _again, (self.name(), *rest)
 
 
@@ -71,8 +78,17 @@ def library(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        missing = (error.name or module).partition(".")[0]
-        raise MissingExtraError(f'{missing} is not installed\n  pip install "palaestra[{extra}]"') from error
+        raise _missing((error.name or module).partition(".")[0], extra) from error
+
+
+def installed(module: str, extra: str) -> None:
+    """As `library`, for a package that is slow to import, or that a record can do without: only looks for it."""
+    if importlib.util.find_spec(module) is None:
+        raise _missing(module, extra)
+
+
+def _missing(module: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(f'{module} is not installed\n  pip install "palaestra[{extra}]"')
 
 
 def known(name: str, family: str, names: Sequence[str]) -> str:
