@@ -11,8 +11,8 @@
 
 The seat is told the observation: its only text, or all of it as JSON. It replies with a text where the server's action
 has one field and that is a text, and else with `[act {"field": value}]`; the fields are told first, and JSON that holds
-brackets goes into a fenced block before `[act]`. Where observations list `legal_actions` in brackets, as those of palaestra's own
-server do, these are the turn's commands. A subclass may word both differently:
+brackets goes into a fenced block before `[act]`. Where observations list `legal_actions` in brackets, as those of
+palaestra's own server do, these are the turn's commands. A subclass may word both differently:
 
     class Maze(OpenEnv):
         address = "localhost:8000"
@@ -38,7 +38,7 @@ from palaestra.envs.adapters.foreign import Foreign, library, made
 from palaestra.envs.adapters.live import Sessions
 from palaestra.envs.adapters.mcp_tools import fields_of, read_object
 from palaestra.envs.grammar import Move
-from palaestra.envs.script import Script, play_random, stateful
+from palaestra.envs.script import Script, stateful
 from palaestra.errors import EnvError, UnknownNameError
 
 _VARYING = ("episode_id", "metadata")  # parts of an observation that name the session, not the world
@@ -93,7 +93,6 @@ class OpenEnv(Foreign):
     """Host and port."""
     seats = ("player_0",)
     effects = {"server": server}
-    players = {"random": play_random}
     rules = "Act in the environment that the messages describe."
 
     def shown(self, observation: dict[str, Any]) -> str:
