@@ -195,6 +195,7 @@ def serve(
     seat: Annotated[str | None, Option(help="The seat that is served; default: the first.")] = None,
     others: Annotated[str, Option(help="The scripted player in the other seats.")] = "random",
     settings: Annotated[list[str], Option("--set", metavar="PARAM=VALUE", help="A parameter, such as level=1.")] = [],  # noqa: B006
+    save: Annotated[Path | None, Option(help="Add finished episodes to this file.")] = None,
     port: Annotated[int, Option(help="With --as openenv: where it listens, on this machine.")] = 8000,
 ) -> None:
     """Serve a seat to MCP or OpenEnv clients."""
@@ -205,9 +206,9 @@ def serve(
         raise UnknownNameError(f"serve: no door {door!r}\n  {nearest(door, ('mcp', 'openenv'))}")
     world = make(env, **_params(settings))
     if door == "mcp":
-        serve_mcp(world, seat, others)
+        serve_mcp(world, seat, others, save)
     else:
-        serve_openenv(world, seat, others, port)
+        serve_openenv(world, seat, others, save, port)
 
 
 @app.command()

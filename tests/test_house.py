@@ -113,7 +113,7 @@ def test_the_commands_and_their_flags_are_these() -> None:
         "play": ["--cast", "--json", "--save", "--seed", "--set"],
         "replay": ["--as", "--cast", "--episode", "--json", "--save", "--until", "--verify"],
         "resume": ["--dry-run", "--json", "--set"],
-        "serve": ["--as", "--others", "--port", "--seat", "--set"],
+        "serve": ["--as", "--others", "--port", "--save", "--seat", "--set"],
         "train": ["--dry-run", "--json", "--out", "--set"],
     }
 

@@ -9,25 +9,33 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from palaestra import __version__
+from palaestra.agents.episode import Episode
 from palaestra.envs.adapters.foreign import library
 from palaestra.envs.grammar import _options
 from palaestra.envs.script import Request, ScriptedEnv, play_random
 from palaestra.envs.views import SingleView
 from palaestra.errors import EnvError, PalaestraError
+from palaestra.view.terminal import append
 
+_writing = threading.Lock()
 PROBE_SEEDS, PROBE_TURNS = 3, 40  # random play that shows which commands there are
 
 
 class Seat:
-    """A seat that is played from outside, one call after another."""
+    """A seat that is played from outside, one call after another. With `save`, finished episodes go into that file."""
 
-    def __init__(self, env: ScriptedEnv, seat: str | None = None, others: str = "random") -> None:
+    def __init__(
+        self, env: ScriptedEnv, seat: str | None = None, others: str = "random", save: Path | None = None
+    ) -> None:
         self._view = SingleView(type(env)(**env.params), seat, others)
+        self._cast = dict.fromkeys(env.seats, f"player:{others}") | {self._view.seat: "outside"}
+        self._save = save
         self._lock = threading.Lock()
         self._last: dict[str, Any] = {}
 
@@ -68,18 +76,22 @@ class Seat:
         legal = list(info.get("legal_actions", []))
         self._last = {"text": text, "legal_actions": legal, "reward": reward, "done": done}
         self._last["outcome"] = info.get("outcome", {})
+        if done and self._save:
+            record = self._view.env.transcript
+            with _writing:
+                append(self._save, Episode(str(record.seed), record, self._cast))
         return self._last
 
 
 # -- MCP -------------------------------------------------------------------------------------------------------------
-def mcp_server(env: ScriptedEnv, seat: str | None = None, others: str = "random") -> Any:
+def mcp_server(env: ScriptedEnv, seat: str | None = None, others: str = "random", save: Path | None = None) -> Any:
     """An MCP server with the tools `reset`, `observe`, `act` and one for each kind of move, such as `calc`.
 
     Raises:
         MissingExtraError: the package mcp is not installed.
     """
     mcp = library("mcp.server.mcpserver", "mcp")
-    game = Seat(env, seat, others)
+    game = Seat(env, seat, others, save)
     server = mcp.MCPServer(env.name(), instructions=env.rules, version=__version__, log_level="ERROR")
 
     def add(function: Callable[..., dict[str, Any]], name: str, about: str) -> None:
@@ -164,13 +176,15 @@ def _move(game: Seat, verb: str, patterns: list[str]) -> Callable[..., dict[str,
     return play
 
 
-def serve_mcp(env: ScriptedEnv, seat: str | None = None, others: str = "random") -> None:
+def serve_mcp(env: ScriptedEnv, seat: str | None = None, others: str = "random", save: Path | None = None) -> None:
     """Serve one client over standard input and output, until it leaves."""
-    mcp_server(env, seat, others).run("stdio")
+    mcp_server(env, seat, others, save).run("stdio")
 
 
 # -- OpenEnv ---------------------------------------------------------------------------------------------------------
-def openenv_app(env: ScriptedEnv, seat: str | None = None, others: str = "random", sessions: int = 64) -> Any:
+def openenv_app(
+    env: ScriptedEnv, seat: str | None = None, others: str = "random", save: Path | None = None, sessions: int = 64
+) -> Any:
     """A FastAPI application that OpenEnv's clients can play; each session has an environment of its own.
 
     An action is `{"text": ...}`; an observation has `text`, `legal_actions` and, at the end, `outcome`.
@@ -200,7 +214,7 @@ def openenv_app(env: ScriptedEnv, seat: str | None = None, others: str = "random
 
         def __init__(self) -> None:
             super().__init__()
-            self._seat = Seat(env, seat, others)
+            self._seat = Seat(env, seat, others, save)
             self._state = types.State()
 
         def reset(self, seed: int | None = None, episode_id: str | None = None, **more: Any) -> Any:
@@ -222,8 +236,10 @@ def openenv_app(env: ScriptedEnv, seat: str | None = None, others: str = "random
     return server.create_fastapi_app(Game, TextAction, TextObservation, max_concurrent_envs=sessions)
 
 
-def serve_openenv(env: ScriptedEnv, seat: str | None = None, others: str = "random", port: int = 8000) -> None:
+def serve_openenv(
+    env: ScriptedEnv, seat: str | None = None, others: str = "random", save: Path | None = None, port: int = 8000
+) -> None:
     """Serve on this machine, until interrupted."""
-    app = openenv_app(env, seat, others)
+    app = openenv_app(env, seat, others, save)
     print(f"{env.name()} at http://127.0.0.1:{port}.  Ctrl-C ends it.", flush=True)
     library("uvicorn", "openenv").run(app, host="127.0.0.1", port=port, log_level="warning")
