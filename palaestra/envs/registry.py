@@ -44,6 +44,7 @@ BUILTIN: dict[str, str] = {
     "lemons": "palaestra.envs.social.lemons:Lemons",
     "dyad": "palaestra.envs.social.dyad:Dyad",
     "secret": "palaestra.envs.social.secret:Secret",
+    "taboo": "palaestra.envs.social.taboo:Taboo",
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
     "craft": "palaestra.envs.embodied.craft:Craft",
