@@ -147,6 +147,20 @@ def test_an_ended_server_is_started_again_with_what_it_had_done(ledger: type[Mcp
     assert "total: 7" in say(env, "[call total]")
 
 
+def test_episodes_share_a_server_that_does_not_remember(ledger: type[McpTools]) -> None:
+    class Totals(ledger):  # type: ignore[misc, valid-type]
+        remembers = False
+
+    started = []
+    for _ in range(3):
+        env = begun(Totals)
+        say(env, "[call total {}]")
+        say(env, "[answer x]")
+        started.append(len([s for row in mcp_tools._sessions._waiting.values() for s in row]))
+    assert env.over and len(set(started)) == 1
+    assert not any(getattr(event, "key", "").startswith("server") for event in env.events)
+
+
 def test_verify_makes_the_calls_again() -> None:
     class Played(time_server()):  # type: ignore[misc]
         env_id = "mcp/mcp-server-time"

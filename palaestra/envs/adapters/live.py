@@ -82,13 +82,15 @@ class Sessions:
         self._process = 0
         self._waiting: OrderedDict[str, list[_Session]] = OrderedDict()
 
-    async def call(self, origin: Any, earlier: list[Any], request: Any) -> Any:
+    async def call(self, origin: Any, earlier: list[Any], request: Any, *, remembers: bool = True) -> Any:
         """The result of a request after the earlier ones. May be awaited in any loop.
+
+        Where the server does not remember, its session stands after the call where it stood before.
 
         Raises:
             Exception: whatever the connection raises; `TimeoutError` where no answer comes.
         """
-        return await self._there(self._call(origin, earlier, request))
+        return await self._there(self._call(origin, earlier, request, remembers))
 
     async def close(self, origin: Any, earlier: list[Any]) -> None:
         """Close a session that stands after these calls, if there is one."""
@@ -99,7 +101,7 @@ class Sessions:
             self._process, self._waiting = os.getpid(), OrderedDict()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, _loop(os.getpid())))
 
-    async def _call(self, origin: Any, earlier: list[Any], request: Any) -> Any:
+    async def _call(self, origin: Any, earlier: list[Any], request: Any, remembers: bool) -> Any:
         session = self._take(origin, earlier)
         fresh = session is None
         if session is None:
@@ -113,7 +115,8 @@ class Sessions:
         except BaseException:
             session.close()
             raise
-        self._waiting.setdefault(_key(origin, [*earlier, request]), []).append(session)
+        seen = [*earlier, request] if remembers else earlier
+        self._waiting.setdefault(_key(origin, seen), []).append(session)
         if sum(map(len, self._waiting.values())) > self._keep:
             _, oldest = self._waiting.popitem(last=False)
             for old in oldest:

@@ -25,7 +25,8 @@ The seat is told the server's tools with their arguments, calls them with `[call
 call (no JSON, arguments that the server refuses, no answer in 30 seconds) is told and costs a turn.
 
 All that the server says is recorded, so replay needs no server; `replay --verify` makes the calls again, of records
-that you trust. Every episode has a server process of its own, over stdio; it is not in a sandbox.
+that you trust. Every episode has a server process of its own, over stdio, unless the class says
+that the server does not remember; it is not in a sandbox.
 """
 
 from __future__ import annotations
@@ -92,6 +93,11 @@ async def server(command: list[str], *request: Any, history: list[tuple[list[Any
     return await _sessions.call(command, earlier, list(request))
 
 
+async def shared(command: list[str], *request: Any) -> Any:
+    """The same of a server that does not remember: whichever is free answers."""
+    return await _sessions.call(command, [], list(request), remembers=False)
+
+
 def fields_of(schema: dict[str, Any]) -> dict[str, str]:
     """The fields of a JSON schema of an object, each with its type in a word; `?` marks those that may be left out."""
     needed = schema.get("required", [])
@@ -140,11 +146,13 @@ class McpTools(Foreign):
 
     command: ClassVar[tuple[str, ...]] = ()
     """The server's command and its arguments."""
+    remembers: ClassVar[bool] = True
+    """Whether a call changes what later ones give. If not, episodes need no server each, which is much faster."""
     max_shown: ClassVar[int] = 2000
     """Characters of a result that the seat is told."""
     seats = ("solver_0",)
     reward_range = (0.0, 1.0)
-    effects = {"server": server}
+    effects = {"server": server, "shared": shared}
     players = {"random": play_random, "greedy": lambda request: "[answer none]", "oracle": _oracle}
     rules = 'Solve the task. [call TOOL {"name": value}] calls a tool, [answer ...] ends the episode.'
 
@@ -162,7 +170,7 @@ class McpTools(Foreign):
         return self._server(tool, arguments)
 
     def _server(self, *request: Any) -> Effect:
-        return self.effect("server", [*self.command, *shlex.split(self.args)], *request)
+        return self.effect("server" if self.remembers else "shared", [*self.command, *shlex.split(self.args)], *request)
 
     def script(self, rng: random.Random) -> Script:
         (seat,) = self.seats
@@ -196,7 +204,8 @@ class McpTools(Foreign):
             text = result["error"] if "error" in result else result["text"]
             self.tell(f"{name}{' failed' * bad}: {text[: self.max_shown]}\nTurns left: {left}.")
         score = yield from self.judge(gold, said)
-        yield self._server("close")
+        if self.remembers:
+            yield self._server("close")
         self.reward({seat: score})
         self.outcome(score=score, correct=score == 1.0, calls=len(used), failed=failed, tools=sorted(set(used)))
 

@@ -21,7 +21,7 @@ palaestra's own server do, these are the turn's commands. A subclass may word bo
 
 Every episode has a session of its own. It begins with two resets by one seed, which must show the same; a server that
 takes no seed is not reproducible and is refused, unless nothing at its start is random. All that the server says is
-recorded, so replay needs no server.
+recorded, so replay needs no server; `replay --verify` plays there again.
 """
 
 from __future__ import annotations
