@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from pettingzoo.test import api_test
 
-from palaestra.envs.games.tictactoe import EMPTY, TicTacToe, free, place, to_move, value, winner
+from palaestra.envs.common.boards import Shape, to_move
+from palaestra.envs.games.tictactoe import TicTacToe
 from palaestra.envs.transcript import Defaulted, Instance, Malformed, Transcript
 from palaestra.errors import EnvError
+
+BOARD = Shape(3, 3, 3)
+EMPTY = BOARD.empty
 
 
 def play(env: TicTacToe, seed: int, *cast: str) -> Transcript:
@@ -75,21 +79,21 @@ def test_claiming_victory_wins_nothing() -> None:
 
 
 def test_the_empty_board_is_a_draw_and_there_are_5478_positions() -> None:
-    assert value(EMPTY) == 0
+    assert BOARD.value(EMPTY) == 0
     seen, todo = {EMPTY}, [EMPTY]
     while todo:
         board = todo.pop()
-        if not winner(board):
-            new = {place(board, i) for i in free(board)} - seen
+        if not BOARD.winner(board):
+            new = {BOARD.place(board, i) for i in BOARD.open(board)} - seen
             seen |= new
             todo += new
     assert len(seen) == 5478
 
 
 def test_the_seat_to_move_after_two_plies_never_stands_worse() -> None:
-    openings = {place(place(EMPTY, i), j) for i in range(9) for j in range(9) if i != j}
+    openings = {BOARD.place(BOARD.place(EMPTY, i), j) for i in range(9) for j in range(9) if i != j}
     assert len(openings) == 72
-    assert {value(b) for b in openings} == {0, 1}
+    assert {BOARD.value(b) for b in openings} == {0, 1}
 
 
 def test_perfect_play_never_loses_a_drawn_game_and_makes_no_mistake() -> None:
@@ -135,7 +139,7 @@ def test_splits_share_no_opening() -> None:
 def test_the_plain_game_has_only_the_split_train() -> None:
     with pytest.raises(EnvError, match="needs an opening"):
         TicTacToe(opening=0, split="test")
-    with pytest.raises(EnvError, match="from 0 to 4"):
+    with pytest.raises(EnvError, match="0 to 4 plies"):
         TicTacToe(opening=7)
 
 
@@ -161,7 +165,7 @@ def test_the_board_told_shows_every_free_number_and_no_other() -> None:
 
 def test_marks_alternate_with_x_first() -> None:
     assert to_move(EMPTY) == "X"
-    assert place(place(EMPTY, 4), 0) == "O...X...."
+    assert BOARD.place(BOARD.place(EMPTY, 4), 0) == "O...X...."
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -57,5 +57,5 @@ class Effort(NamedTuple):
 
 
 USUAL = Effort()
-QUICK = Effort(("1",), 200, 200, 60)
+QUICK = Effort(("1",), 200, 200, 30)
 THOROUGH = Effort(split_seeds=10_000)
