@@ -67,8 +67,9 @@ BUILTIN: dict[str, str] = {
     "werewolf": "palaestra.envs.social.werewolf:Werewolf",
     "redteam": "palaestra.envs.social.redteam:Redteam",
     "opinion": "palaestra.envs.social.opinion:Opinion",
+    "assembly": "palaestra.envs.social.assembly:Assembly",
 }
-SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix", "kitchen", "opinion")
+SIMULTANEOUS = ("commons", "verdict", "public_goods", "hidden_profile", "matrix", "kitchen", "opinion", "assembly")
 """The built-in environments with a parallel interface, said here so that none is imported to find out."""
 _added: dict[str, str] = {}
 
