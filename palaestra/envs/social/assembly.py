@@ -2,7 +2,7 @@
 
 | fact | value |
 |---|---|
-| seats | `member_0`, `member_1`, `member_2`; from level 1 to `member_4` |
+| seats | `member_0` to `member_4`; at level 0 the first three |
 | turns | in each round a proposal and a vote, all at once; from level 1 on a round of talk before them |
 | hidden | what the principles are worth to the others; votes, but for their number |
 | reward | own worth of what is adopted, from the worst (0) to the best (1) possible for the seat; not zero-sum |

@@ -2,7 +2,7 @@
 
 | fact | value |
 |---|---|
-| seats | `citizen_0` to `citizen_2`; one more a level |
+| seats | `citizen_0` to `citizen_4`; at level 0 the first three, at level 1 the first four |
 | turns | rounds of talk, then an attitude from 0 to 10, all at once; from level 1 on questions aside around each |
 | hidden | the values of each; attitudes |
 | reward | 1 - (distance of the last attitude from the assigned one) / 10: 0 to 1; not zero-sum |

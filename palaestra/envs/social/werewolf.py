@@ -2,7 +2,7 @@
 
 | fact | value |
 |---|---|
-| seats | `player_0` to `player_4`, from level 1 to `player_6`; in ood one more |
+| seats | `player_0` to `player_6`; at level 0 the first five; in ood one more |
 | turns | by night the wolves confer, and all with a task act at once; by day all talk in turn and vote at once |
 | hidden | roles, but from wolf to wolf; what is done by night; votes while they are given |
 | reward | 1 to all of the team that wins, dead or alive, and -1 to the others; not zero-sum |
