@@ -45,6 +45,7 @@ BUILTIN: dict[str, str] = {
     "dyad": "palaestra.envs.social.dyad:Dyad",
     "secret": "palaestra.envs.social.secret:Secret",
     "taboo": "palaestra.envs.social.taboo:Taboo",
+    "undercover": "palaestra.envs.social.undercover:Undercover",
     "arithmetic": "palaestra.envs.tools.arithmetic:Arithmetic",
     "python_tests": "palaestra.envs.tools.python_tests:PythonTests",
     "craft": "palaestra.envs.embodied.craft:Craft",
