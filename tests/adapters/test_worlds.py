@@ -22,12 +22,12 @@ from palaestra.errors import EnvError, MissingExtraError, UnknownNameError
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]
 
-ONE: dict[str, Any] = {"games": 1}  # every game takes seconds to compile
-EASY: dict[str, Any] = {"simplifications": "easy", "max_steps": 12}
+ONE: dict[str, Any] = {"games": 1, "settings": {"level": 3}}  # every game takes seconds to compile
+EASY: dict[str, Any] = {"simplifications": "easy", "max_steps": 8}
 SLOW = Effort(("1",), 12, 40, 8)
 EXPECTED: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "textworld/coin_collector": ({**ONE, "level": 0}, set()),
-    "scienceworld/find-living-thing": (EASY, set()),
+    "textworld/coin_collector": (ONE, set()),
+    "scienceworld/lifespan-longest-lived": (EASY, set()),
 }
 """id -> the parameters of the check, and the checks that it does not pass."""
 
@@ -57,7 +57,9 @@ def unreachable(*args: Any, **more: Any) -> Any:
     raise AssertionError("the simulator was asked")
 
 
-@pytest.mark.parametrize("name, params", [("textworld/coin_collector", ONE), ("scienceworld/find-living-thing", EASY)])
+@pytest.mark.parametrize(
+    "name, params", [("textworld/coin_collector", ONE), ("scienceworld/lifespan-longest-lived", EASY)]
+)
 def test_the_oracle_wins_and_its_record_needs_no_simulator(
     name: str, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +198,7 @@ def test_the_table_of_variations_is_the_librarys_own() -> None:
 def test_two_episodes_share_a_simulator_program_and_do_not_disturb_each_other() -> None:
     made("scienceworld/find-plant")
     moves = ["[look around]", "[open door to kitchen]", "[go to kitchen]", "[look around]"]
-    params = {**EASY, "gold": False, "max_steps": len(moves)}
+    params = {**EASY, "max_steps": len(moves)}
 
     def told(*names: str) -> list[list[str]]:
         envs = [make(name, **params) for name in names]

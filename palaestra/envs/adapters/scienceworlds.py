@@ -14,8 +14,8 @@ A move is a command of ScienceWorld in brackets, as `[open door to kitchen]`; wh
 and the answer is a number. `simplifications` is ScienceWorld's own list, as `easy` or `openDoors,teleportAction`.
 
 The simulator is a Java process, started once for a Python process and shared by its episodes; it makes four to seven
-steps a second. The player `oracle` follows the gold path, which takes seconds to find; `gold = False` does without. A
-few gold paths are longer than `max_steps`, whose default is ScienceWorld's.
+steps a second. The player `oracle` follows ScienceWorld's gold path, which takes seconds to find, may be another one in
+another process, and for a few tasks is longer than `max_steps`, whose default is ScienceWorld's.
 """
 
 from __future__ import annotations
@@ -101,23 +101,27 @@ def _java(process: int) -> Any:
     return library("scienceworld", "scienceworld").ScienceWorldEnv()
 
 
-def start(task: str, variation: int, simplifications: str, gold: bool) -> World:
-    """A simulator of one variation of a task."""
+def _loaded(task: str, variation: int, simplifications: str, gold: bool = False) -> Any:
     server = _java(os.getpid())._gateway.jvm.scienceworld.runtime.pythonapi.PythonInterface()
     server.load(task, variation, simplifications, gold)
-    plan = list(server.getGoldActionSequence()) if gold else []
+    return server
+
+
+def start(task: str, variation: int, simplifications: str) -> World:
+    """A simulator of one variation of a task."""
+    server = _loaded(task, variation, simplifications)
 
     def act(command: str) -> Said:
         text = server.step(command) if command else f"{server.freeActionTaskDesc()}\n{server.freeActionLook()}"
-        score = round(100 * server.getScore()) if command else 0  # before a step it is the gold path's
+        score = round(100 * server.getScore())
         return {
             "text": re.sub(r"\s*\n\s*", "\n", str(text)).strip(),
             "score": score,
             "max_score": 100,
             "won": score >= 100,
-            "over": bool(command and server.getCompleted()) or score < 0,
+            "over": bool(server.getCompleted()) or score < 0,
             "commands": [],
-            "plan": [] if command else plan,
+            "plan": [],
         }
 
     return act
@@ -170,10 +174,19 @@ def _greedy(request: Request) -> str:
     return _try(request, _TRIES)
 
 
+@functools.cache
+def _gold(task: str, variation: int, simplifications: str) -> list[str]:
+    """A way to the solution. ScienceWorld draws it anew each time, so that it is no part of the record."""
+    with _tasks.lock:
+        return list(_loaded(task, variation, simplifications, gold=True).getGoldActionSequence())
+
+
 def _oracle(request: Request) -> str:
     """The gold path, then patience."""
-    plan = request.facts.get("plan", [])
-    return f"[{plan[request.turn]}]" if request.turn < len(plan) else "[wait1]"
+    env = request.env
+    assert isinstance(env, ScienceWorld)
+    path = _gold(*env.game())
+    return f"[{path[request.turn]}]" if request.turn < len(path) else "[wait1]"
 
 
 class ScienceWorld(Simulated):
@@ -181,8 +194,6 @@ class ScienceWorld(Simulated):
 
     simplifications: str = ""
     """ScienceWorld's own, separated by commas: easy, openDoors, openContainers, teleportAction ..."""
-    gold: bool = True
-    """Find the gold path, which the player `oracle` needs."""
 
     task: ClassVar[str] = ""
     reward_range = (-1.0, 1.0)
@@ -201,7 +212,7 @@ class ScienceWorld(Simulated):
         train, dev, end = VARIATIONS[self.task]
         first, last = (0, train) if self.split == "train" else (dev, end)
         variation = self.stream("item", "variation").randrange(first, last)
-        return [self.task, variation, self.simplifications, self.gold]
+        return [self.task, variation, self.simplifications]
 
     def verbs(self) -> Sequence[str]:
         return COMMANDS

@@ -29,7 +29,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -85,8 +86,8 @@ def compiled(challenge: str, settings: Mapping[str, Any], seed: int) -> Path:
 
 def start(challenge: str, settings: dict[str, Any], seed: int) -> World:
     """A running game."""
-    path, own = compiled(challenge, settings, seed), Globals(f"{challenge}|{seed}")
-    with own():
+    path, alone = compiled(challenge, settings, seed), Globals(f"{challenge}|{seed}")
+    with alone(), _quiet():
         textworld = library("textworld", "textworld")
         asked = textworld.EnvInfos(
             admissible_commands=True, policy_commands=True, score=True, max_score=True, won=True, lost=True
@@ -94,7 +95,7 @@ def start(challenge: str, settings: dict[str, Any], seed: int) -> World:
         game = textworld.start(str(path), asked)
 
     def act(command: str) -> Said:
-        with own():
+        with alone(), _quiet():
             state = game.step(command)[0] if command else game.reset()
         return {
             "text": tidy(state.feedback),
@@ -107,6 +108,14 @@ def start(challenge: str, settings: dict[str, Any], seed: int) -> World:
         }
 
     return act
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Jericho warns of every game that it was not made for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def tidy(text: str) -> str:

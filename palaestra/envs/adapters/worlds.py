@@ -44,13 +44,13 @@ class Running:
     def __init__(self, start: Callable[..., World], keep: int) -> None:
         self._start, self._keep = start, keep
         self._worlds: dict[tuple[int, str, tuple[str, ...]], World] = {}
-        self._lock = RLock()
+        self.lock = RLock()
 
     def step(self, game: list[Any], command: str, history: Iterable[tuple[list[Any], Any]]) -> Said:
         """The answer to `command` after the commands of `history`."""
         done = tuple(args[1] for args, _ in history)
         here = os.getpid(), json.dumps(game)  # a forked child must not speak to its parent's simulators
-        with self._lock:
+        with self.lock:
             world = self._worlds.pop((*here, done), None)
             try:
                 if world is None:
