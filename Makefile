@@ -38,7 +38,7 @@ test: .venv/.ready system lint
 	.venv-adapters/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[adapters,test]"
 	@touch .venv-adapters/.ready
 
-test-adapters: .venv-adapters/.ready
+test-adapters: .venv-adapters/.ready system
 	.venv-adapters/bin/python -m pytest --durations=5 tests/adapters
 
 bench: .venv/.ready
@@ -46,6 +46,7 @@ bench: .venv/.ready
 
 prove: .venv/.ready system
 	$(BIN)/python -m proofs
+	$(BIN)/python -m pytest -m slow
 
 clean:
 	rm -rf .venv .venv-adapters runs .pytest_cache .mypy_cache .ruff_cache
