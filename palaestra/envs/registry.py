@@ -7,8 +7,8 @@ function that makes one. Other packages add environments through the entry-point
 (name = "module:Class").
 
     gymnasium.make("palaestra/kuhn-v0", seat="player_0", others="greedy", level=1)      one learner
-    pettingzoo.env_registry.make("aec", "palaestra/kuhn-v0", level=1)
-    pettingzoo.env_registry.make("parallel", "palaestra/commons-v0")                    where all act at once
+    pettingzoo.env_registry.registration.make("aec", "palaestra/kuhn-v0", level=1)
+    pettingzoo.env_registry.registration.make("parallel", "palaestra/commons-v0")       where all act at once
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ BUILTIN: dict[str, str] = {
     "kuhn": "palaestra.envs.games.kuhn:Kuhn",
     "leduc": "palaestra.envs.games.leduc:Leduc",
     "matrix": "palaestra.envs.games.matrix:Matrix",
+    "liars_dice": "palaestra.envs.games.liars_dice:LiarsDice",
     "tictactoe": "palaestra.envs.games.tictactoe:TicTacToe",
     "connect4": "palaestra.envs.games.connect4:Connect4",
     "diplomacy_mini": "palaestra.envs.games.diplomacy_mini:DiplomacyMini",

@@ -14,9 +14,9 @@
 Rules: the seats choose a column in turn, and the mark falls to the lowest free cell of it; four marks in a row, column
 or diagonal win. A move that is no open column is a malformed move: after one retry, the first open column is played.
 
-An instance is an opening: six plies that are drawn and already made (eight in ood), after which nobody wins at once;
-train and test share none. `opening=0` is the empty board; it has the one instance and only the split "train". Who moves
-first is drawn.
+An instance is an opening: `opening` plies (six) that are drawn and already made, after which nobody wins at once; train
+and test share none, and in ood it is two plies longer. `opening=0` is the empty board; it has the one instance and only
+the split "train". Who moves first is drawn.
 
 Level 0: five columns of four cells. Level 1: seven of six. Level 2 plays on it under another name, with other marks
 and words, columns called by letters in a drawn order, the board sometimes told from below (a contamination control).
