@@ -6,7 +6,7 @@
 | turns | up to 16, 40, 80, 120, 240 moves by level; with `guide` a hint before each |
 | hidden | the map beyond what the walker sees; with `guide` also the mission, from the walker |
 | reward | 1 - 0.9 moves / moves allowed on success, else 0, the same for all seats: 0 to 1 |
-| gold outcome | success, steps, tasks done, path ratio (shortest way / moves; 0: no success), idle moves |
+| gold outcome | success, steps, tasks_done, path_ratio (shortest way / moves; 0: no success), idle_moves |
 | theory | the shortest way, by search over the whole map |
 | source | BabyAI (arXiv 1810.08272); text and actions after GLAM (arXiv 2302.02662) |
 

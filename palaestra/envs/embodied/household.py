@@ -6,7 +6,7 @@
 | turns | up to 12, 16, 20, 30 moves by level |
 | hidden | where the things are, until one looks there |
 | reward | 1 if the task is done, else 0: 0 to 1 |
-| gold outcome | success, moves, path ratio (shortest way / moves; 0: no success), places searched, slips |
+| gold outcome | success, moves, path_ratio (shortest way / moves; 0: no success), places_searched, slips |
 | theory | the shortest way, by search over the whole house |
 | source | ALFWorld (arXiv 2010.03768); `affordance` after SayCan (arXiv 2204.01691) |
 

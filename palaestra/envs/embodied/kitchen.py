@@ -6,7 +6,7 @@
 | turns | up to 16, 30, 45 by level, all cooks at once |
 | hidden | nothing but what the others do in the same turn |
 | reward | the same for all: 0.2 a right chop, 1 a right dish, -0.1 a wrong one, -0.001 a turn: -3 to 4 |
-| gold outcome | dishes, all served, pace (fewest turns / turns; 0: not all), wrong, wasted, idle, blocked, score |
+| gold outcome | dishes, all_served, pace (fewest turns / turns; 0: not all), wrong, wasted, idle, blocked, score |
 | theory | the fewest turns, by search over what all cooks can do together |
 | controls | `silent` (speech is not passed on) |
 | source | TWOSOME (arXiv 2401.14151); after Overcooked (arXiv 1910.05789) |
@@ -41,6 +41,7 @@ import msgspec
 
 from palaestra.envs.common import states
 from palaestra.envs.common.players import at_times
+from palaestra.envs.common.talk import says
 from palaestra.envs.common.words import made_up, pools
 from palaestra.envs.embodied.cooking import STATION, Order, Work, plan, possible, turn
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
@@ -130,9 +131,9 @@ class Kitchen(ScriptedEnv):
             states.note(self, done.work, work)
             work, turns = done.work, turns + 1
             tally.update(done.counts)
-            heard = {s: m.said() for s, m in said.items()} if self.level and not self.silent else {}
+            heard = {s: m for s, m in said.items() if self.level and not self.silent and m.speech}
             for cook, seat in enumerate(self.seats):
-                lines = [f'{other} says: "{words}"' for other, words in heard.items() if words and other != seat]
+                lines = [says(other, move) for other, move in heard.items() if other != seat]
                 lines += [say("That dish was right.")] * done.counts["dishes"]
                 lines += [say("That dish was wrong.")] * done.counts["wrong"]
                 lines += [say(f"The {STATION[moves[cook]]} was taken.") for n in done.blocked if n == cook]
