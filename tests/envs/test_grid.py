@@ -216,7 +216,8 @@ def told(env: Grid, seat: str) -> str:
 def test_only_the_guide_is_told_the_mission_and_the_map(level: int) -> None:
     env = Grid(level=level, guide=True)
     play(env, 3, "oracle", "obedient")
-    ((task, *_),) = env.facts["tasks"].values()
+    ((drawn, *_),) = env.facts["tasks"].values()
+    task = Task(*drawn)
     assert task.a in told(env, GUIDE) and "# wall" in told(env, GUIDE)
     assert "# wall" not in told(env, WALKER)
     first = env.view(WALKER)[:2]

@@ -100,7 +100,8 @@ class Grid(ScriptedEnv):
         limit = self.steps or shape.steps
         rows, start = self.item(f"grid{self.level}", lambda r: draw_world(r, shape, pools(self.split)), states.digest)
         teller = self.seats[0]
-        tasks = self.secrets("tasks", lambda r: {teller: draw_tasks(r, shape, rows, start)})[teller]
+        drawn = self.secrets("tasks", lambda r: {teller: [list(t) for t in draw_tasks(r, shape, rows, start)]})
+        tasks = [Task(*t) for t in drawn[teller]]
         view = VIEWS[rng.randrange(3) if self.level else 0]
         self.note(rows=rows)
         self.tell(_asked(rng, tasks, plain=self.level == 0, ood=ood), to=teller)
@@ -161,7 +162,7 @@ _HINT = re.compile(f"The guide says: .*?({'|'.join(ACTIONS)})", re.I)
 def _oracle(request: Request) -> str:
     (tasks,) = request.facts["tasks"].values()
     stage = Stage(states.noted(request, State), request.facts["done"])
-    way = guide(tuple(request.facts["rows"]), tuple(tasks)).way(stage) or ACTIONS
+    way = guide(tuple(request.facts["rows"]), tuple(Task(*t) for t in tasks)).way(stage) or ACTIONS
     if request.seat == WALKER:
         return f"[{way[0]}]"
     return f"[say {way[0]}]" if request.commands else f"Now {way[0]}."

@@ -54,7 +54,8 @@ def draw_world(rng: random.Random, shape: Shape, words: Pools) -> tuple[Rows, St
     Where a door is locked, its key is on the walker's side and something else is not.
     """
     colors = words.colors if shape.colored else ("",)
-    names = [f"{color} {kind}".strip() for color in colors for kind in (*words.objects, "key")]
+    kinds = (*words.objects, "key") if shape.colored else words.objects  # a bare key would be the same in every split
+    names = [f"{color} {kind}".strip() for color in colors for kind in kinds]
     for _ in range(1000):
         rows, gates = grids.rooms(rng, shape.across, shape.down, shape.size)
         beside = {(x + dx, y + dy) for x, y in gates for dx, dy in grids.STEPS}
