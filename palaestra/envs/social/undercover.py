@@ -2,7 +2,7 @@
 
 | fact | value |
 |---|---|
-| seats | `player_0` to `player_3`; one more at level 1, two more at level 2 |
+| seats | `player_0` to `player_5`: the first 4 at level 0, 5 at level 1, all at level 2 |
 | turns | each round one description each, in a drawn order, then a vote, all at once |
 | hidden | the words of the others, and so also who holds the other one |
 | reward | 1 to the side that wins, -1 to the other, and to whoever said its own word: -1 to 1 |
