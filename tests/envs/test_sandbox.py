@@ -331,22 +331,6 @@ def test_each_call_of_an_episode_runs_once(monkeypatch: pytest.MonkeyPatch) -> N
 # -- the jail ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(600)
-def test_the_battery_ends_as_observations_and_leaves_nothing(jail: Sandbox) -> None:
-    assert battery.fight(jail) == []
-
-
-@pytest.mark.timeout(600)
-def test_the_battery_as_an_ordinary_user(jail: Sandbox) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("the tests are run by one")
-    python = next(
-        (p for p in (os.path.realpath("/usr/bin/python3"), "/usr/local/bin/python3") if os.path.exists(p)), ""
-    )
-    made = lambda: battery.fight(Bubblewrap(python=python))
-    assert battery.as_user(65534, made) == []
-
-
 def test_a_hundred_execs_need_one_jail_and_leave_none(jail: Sandbox) -> None:
     jail.close()
     before = battery.children()
