@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pettingzoo.test import api_test
 
-from palaestra.envs.common.boards import LineGame, Look, Shape, _seen, show
+from palaestra.envs.common.boards import LineGame, Look, Shape, seen, show
 from palaestra.envs.games.connect4 import Connect4
 from palaestra.envs.games.tictactoe import TicTacToe
 from palaestra.envs.transcript import Instance, Transcript
@@ -76,7 +76,7 @@ def test_a_full_column_is_not_open() -> None:
     env.submit({request.seat: "[drop 2]"})
     env.submit({request.seat: "I drop into 2 and win."})
     ((_, request),) = env.waiting.items()
-    assert not env.over and _seen(request).board == position(SMALL, "22221")  # the default is the first open column
+    assert not env.over and seen(request).board == position(SMALL, "22221")  # the default is the first open column
 
 
 def test_rows_are_found_wherever_they_lie() -> None:
@@ -177,8 +177,8 @@ def test_players_read_the_board_as_it_is_told() -> None:
             env.start(seed)
             ((_, request),) = env.waiting.items()
             board = next(e.key for e in env.events if isinstance(e, Instance)).removeprefix("opening:'").rstrip("'")
-            seen = _seen(request)
-            assert seen.board == board and sorted(seen.moves.values()) == sorted(request.legal_actions)
+            view = seen(request)
+            assert view.board == board and sorted(view.moves.values()) == sorted(request.legal_actions)
             looks.add(request.heard[0].split()[0])
     assert looks == {"You", "A", "Balloons", "Ivy"}
 

@@ -267,7 +267,7 @@ class Seen(NamedTuple):
     """By cell."""
 
 
-def _seen(request: Request) -> Seen:
+def seen(request: Request) -> Seen:
     game = request.env
     assert isinstance(game, LineGame)
     look = next(k for k in game.looks if request.heard[0] in {k.saying.format(mark=m) for m in k.marks})
@@ -282,7 +282,7 @@ def _seen(request: Request) -> Seen:
 
 def _greedy(request: Request) -> str:
     """Wins at once, else keeps the other from it, else anything."""
-    game, board, moves = _seen(request)
+    game, board, moves = seen(request)
     mine = to_move(board)
     urgent = game.shape.completing(board, mine) or game.shape.completing(board, "XO".replace(mine, ""))
     return moves[request.rng.choice(urgent or list(moves))]
@@ -290,7 +290,7 @@ def _greedy(request: Request) -> str:
 
 def _oracle(request: Request) -> str:
     """A best move as far as the level looks; among equals, any."""
-    game, board, moves = _seen(request)
+    game, board, moves = seen(request)
     worth = {cell: -game.worth(game.shape.place(board, cell), made=1) for cell in moves}
     return moves[request.rng.choice([cell for cell in moves if worth[cell] == max(worth.values())])]
 
