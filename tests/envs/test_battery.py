@@ -9,7 +9,6 @@ import pytest
 from palaestra.envs import sandbox
 from palaestra.envs.sandbox import Sandbox, SandboxMissingError
 from palaestra.envs.sandboxes import battery
-from palaestra.envs.sandboxes.processes import Bubblewrap
 
 
 @pytest.fixture
@@ -26,14 +25,3 @@ def jail() -> Sandbox:
 @pytest.mark.timeout(600)
 def test_the_battery_ends_as_observations_and_leaves_nothing(jail: Sandbox) -> None:
     assert battery.fight(jail) == []
-
-
-@pytest.mark.timeout(600)
-def test_the_battery_as_an_ordinary_user(jail: Sandbox) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("the tests are run by one")
-    python = next(
-        (p for p in (os.path.realpath("/usr/bin/python3"), "/usr/local/bin/python3") if os.path.exists(p)), ""
-    )
-    made = lambda: battery.fight(Bubblewrap(python=python))
-    assert battery.as_user(65534, made) == []
