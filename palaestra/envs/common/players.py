@@ -9,6 +9,8 @@ def at_times(player: Player, share: float) -> Player:
     """Plays as `player` in a share of its moves, else at random: a beginner to be cloned."""
 
     def play(request: Request) -> str:
-        return player(request) if request.rng.random() < share else play_random(request)
+        # A stream of its own: `request.rng` begins anew at each look, so the player would draw this very number again.
+        rng = request.env.stream("at times", request.seat, request.turn)
+        return player(request) if rng.random() < share else play_random(request, rng)
 
     return play

@@ -188,8 +188,9 @@ def _greedy(request: Request) -> str:
     if ahead == 0:
         return "[turn right]" if right > 0 else "[turn left]"
     blocked = not sights or any(at == (1, 0) and not what.startswith("open") for what, at in sights)
-    if blocked or request.rng.random() < (0.05 if ways else 0.2):
-        return request.rng.choice(("[turn left]", "[turn right]"))
+    rng = request.rng
+    if rng.random() < (0.05 if ways else 0.2) or blocked:
+        return rng.choice(("[turn left]", "[turn right]"))
     return "[go forward]"
 
 
