@@ -42,6 +42,7 @@ test-adapters: .venv-adapters/.ready system
 	.venv-adapters/bin/python -m pytest --durations=5 tests/adapters
 
 bench: .venv/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[classic]"
 	$(BIN)/python -m benchmarks
 
 prove: .venv/.ready system
