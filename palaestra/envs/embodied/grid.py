@@ -7,7 +7,7 @@
 | hidden | the map beyond what the walker sees; with `guide` also the mission, from the walker |
 | reward | 1 - 0.9 moves / moves allowed on success, else 0, the same for all seats: 0 to 1 |
 | gold outcome | success, steps, tasks_done, path_ratio (shortest way / moves; 0: no success), idle_moves |
-| theory | the shortest way, by search over the whole map |
+| theory | the shortest way that handles only what the next task needs, by search over the whole map |
 | source | BabyAI (arXiv 1810.08272); text and actions after GLAM (arXiv 2302.02662) |
 
 Rules: six actions, turn left, turn right, go forward, pick up, drop, toggle (a door; a locked one with the key of its
@@ -130,7 +130,11 @@ class Grid(ScriptedEnv):
         self.reward(dict.fromkeys(self.seats, 1 - 0.9 * moves / limit if success else 0.0))
         shortest = guide(rows, tuple(tasks)).way(Stage(start, 0)) if success else None
         self.outcome(
-            success=success, steps=moves, tasks_done=done, path_ratio=len(shortest or ()) / moves, idle_moves=idle
+            success=success,
+            steps=moves,
+            tasks_done=done,
+            path_ratio=min(1.0, len(shortest or ()) / moves),
+            idle_moves=idle,
         )
 
 

@@ -159,7 +159,8 @@ def guide(rows: Rows, tasks: tuple[Task, ...]) -> Guide[Stage]:
         moves = facing(way[0].cells)[state.at, state.facing]
         moves += sum(between(p.cells, q.cells) for p, q in itertools.pairwise(way))
         legs = list(itertools.pairwise([state.at, *(stop.at for stop in way)]))
-        doors = sum(d.status == "closed" and passes(d, legs) for d in state.doors)
+        due = {cell for stop in way for cell in stop.cells}  # doors to be opened are counted as actions
+        doors = sum(d.status == "closed" and d.cell not in due and passes(d, legs) for d in state.doors)
         return moves + sum(stop.action != "" for stop in way) + doors
 
     return Guide(steps, lambda stage: stage.done == len(tasks), estimate=estimate)
