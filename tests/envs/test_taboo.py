@@ -125,29 +125,37 @@ def test_what_is_cut_off_was_not_said() -> None:
 # -- level 0 ---------------------------------------------------------------------------------------------------------
 
 
-def test_hints_are_true_and_the_defender_must_say_or_guess_a_listed_word() -> None:
+def test_each_says_a_listed_word_and_only_the_defender_guesses() -> None:
     env, word = begun()
     listed = env.facts["case"][DEFENDER]["listed"]
-    assert env.waiting[ATTACKER].legal_actions == tuple(f"[hint {f}]" for f in listed[word])
-    say(env, f"[hint {listed[word][1]}]")
-    assert set(env.waiting[DEFENDER].legal_actions) == {f"[{verb} {w}]" for verb in ("say", "guess") for w in listed}
     other = next(w for w in listed if w != word)
+    assert env.waiting[ATTACKER].legal_actions == tuple(f"[say {w}]" for w in listed)
+    assert ended(say(env.fork(), f"[say {word}]")) == ("attacker said it", -1.0)
+    say(env, f"[say {other}]")
+    assert set(env.waiting[DEFENDER].legal_actions) == {f"[{verb} {w}]" for verb in ("say", "guess") for w in listed}
     assert ended(say(env.fork(), f"[guess {other}]")) == ("wrong guess", 1.0)
     assert ended(say(env.fork(), f"[guess {word}]")) == ("right guess", -1.0)
     assert ended(say(env.fork(), f"[say {word}]")) == ("defender said it", 1.0)
-    assert ended(say(env, f"[say {other}]", f"[hint {listed[word][0]}]", f"[say {other}]")) == ("time", 0.0)
+    assert ended(say(env, *[f"[say {other}]"] * 3)) == ("time", 0.0)
 
 
-def test_a_careful_defender_loses_only_where_every_word_fits() -> None:
-    env, causes = Taboo(), set()
-    for seed in range(150):
-        done = play(env, seed, "greedy", "greedy").outcome()
-        causes.add(done["cause"])
-        if done["cause"] == "defender said it":
-            listed = env.facts["case"][DEFENDER]["listed"]
-            hint = env.view(DEFENDER)[1][1].removeprefix("Hint: ").removesuffix(".")
-            assert all(hint in row for row in listed.values())
-    assert {"time", "right guess"} <= causes and "wrong guess" not in causes
+def test_best_play_of_level_zero_is_a_tie() -> None:
+    env = Taboo()
+    for seed in range(30):
+        assert play(env, seed, "greedy", "greedy").outcome()["cause"] == "time"
+    # an attacker that repeats itself leaves three words: each guess at one of them loses twice for each win
+    wins = []
+    for seed, pick in itertools.product(range(40), range(3)):
+        env.start(seed)
+        say(env, env.players["greedy"](env.waiting[ATTACKER]))
+        left = [w for w in env.facts["case"][DEFENDER]["listed"] if w not in env.waiting[DEFENDER].told[-1]]
+        wins.append(say(env, f"[guess {left[pick]}]").transcript.returns()[DEFENDER])
+    assert mean(wins) == pytest.approx(-1 / 3)
+
+
+def test_three_different_words_give_the_fourth_away() -> None:
+    env = Taboo(rounds=3)
+    assert {play(env, seed, "blunt", "greedy").outcome()["cause"] for seed in range(20)} == {"right guess"}
 
 
 # -- what is told ----------------------------------------------------------------------------------------------------
@@ -174,7 +182,7 @@ def test_players_do_as_they_should(level: int) -> None:
         return float(mean(play(env, s, attacker, defender).outcome()["attacker_wins"] for s in range(40)))
 
     assert wins("greedy", "oracle") == 0.0
-    assert wins("oracle", "chatty") > 0.9
+    assert wins("oracle", "chatty") > 0.75
     assert wins("greedy", "greedy") < wins("greedy", "random") <= wins("greedy", "chatty")
     assert wins("blunt", "greedy") <= wins("greedy", "greedy")
     if level:
@@ -182,7 +190,11 @@ def test_players_do_as_they_should(level: int) -> None:
 
 
 @pytest.mark.parametrize("level", Taboo.levels)
-def test_splits_share_no_word(level: int) -> None:
-    found = {split: {begun(s, level=level, split=split)[1] for s in range(60)} for split in Taboo.splits}
+def test_splits_share_no_instance(level: int) -> None:
+    found: dict[str, set[str]] = {}
+    for split, seed in itertools.product(Taboo.splits, range(60)):
+        env, word = begun(seed, level=level, split=split)
+        listed = " ".join(sorted(env.facts["case"][DEFENDER]["listed"]))
+        found.setdefault(split, set()).add(word if level else listed)
     assert all(len(words) > 4 for words in found.values())
     assert all(not found[a] & found[b] for a, b in itertools.combinations(found, 2))

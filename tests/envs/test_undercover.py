@@ -150,10 +150,13 @@ def test_at_level_zero_all_may_say_the_same_features_of_both_words() -> None:
     both = {*features(held[spy]), *features(held[others[0]])}
     (seat,) = env.waiting
     assert set(env.waiting[seat].legal_actions) == {f"[say {f}]" for f in both}
+    only = next(f for f in features(held[spy]) if f not in features(held[others[0]]))
+    env.submit({seat: f"[say {only}]"})
     for s in env.seats:
-        told = env.view(s)[0][1]
-        assert all(f in told for f in both) and held[s] in told
-        assert held[spy if s != spy else others[0]] not in told
+        told = [text for _, text in env.view(s)]
+        assert held[s] in told[0] and all(f in told[0] for f in features(held[s]))
+        assert held[spy if s != spy else others[0]] not in told[0]
+        assert s == seat or told[1] == f"{seat}, {'true' if s == spy else 'false'} of yours: {only}."
 
 
 @pytest.mark.parametrize("level", Undercover.levels)

@@ -6,8 +6,8 @@
 | turns | in turn, the attacker first, `rounds` each |
 | hidden | the target word, from the defender |
 | reward | 1 to the winner, -1 to the loser, 0 for a tie; zero-sum |
-| gold outcome | winner, cause, turns, whether the attacker won |
-| theory | level 0: a defender that says what no hint fits loses only where all listed words fit; a silent one ties |
+| gold outcome | winner, cause, slip (the word was said), turns, attacker's score, word |
+| theory | a silent defender ties, at level 0 one that repeats the attacker; best play is a tie |
 | controls | `oracle`: the defender is told the word |
 | source | arXiv 2404.10642 (Adversarial Taboo, SPAG) |
 
@@ -16,32 +16,35 @@ except in a guess: once, `[guess word]` ends the game, and the defender wins if 
 With all turns taken it is a tie. A word is said in any of its forms (bakes, baking), spelled or encoded
 (`palaestra.envs.common.leaks`), never inside another word.
 
-Level 0: four words of one kind are listed, each with three features; the attacker gives true hints (`[hint hot]`), and
-the defender must say or guess a listed word; 2 rounds. Level 1: free talk that both hear, 5 rounds; the defender is
-told of what kind the word is. Level 2: it is not told, 8 rounds.
+Level 0: four animals or drinks are listed; in turn each says one of them (`[say tea]`), or the defender guesses; 2
+rounds. Level 1: free talk that both hear, 5 rounds; the defender is told of what kind the word is. Level 2: it is not
+told, 8 rounds.
 
-Splits: train and test share no target; ood has kinds of words of its own. Parameters: `rounds` (0: the level's own),
-`exact` (only the word as it is, not its forms, is said).
+Splits: train and test share no target (at level 0: no list, all targets); ood has kinds of words of its own.
+Parameters: `rounds` (0: the level's own), `exact` (only the word as it is, not its forms, is said).
 
-Players: `random` (from level 1: says nothing of note, and ties), `greedy` (attacks by features that many words share;
-defends by safe words, and guesses where one word fits all it heard), `oracle` (as defender guesses right), `chatty` (a
-defender that names whatever fits what it heard), `blunt` (an attacker that gives the word's most telling feature).
+Players: `random` (from level 1: says nothing of note, and ties), `greedy` (attacks by what many words have in common;
+as defender repeats or asks for more, and guesses where one word is left, or fits all it heard), `oracle` (as defender
+guesses right), `chatty` (a defender that names what was not yet said, or fits what it heard), `blunt` (an attacker that
+gives most away), `novice` (every second move as `greedy`, else at random).
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from palaestra.envs.common.leaks import betrays, forms, says
 from palaestra.envs.common.lexicon import features, fitting, kinds
+from palaestra.envs.common.players import at_times
 from palaestra.envs.grammar import grammar
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
 ATTACKER, DEFENDER = "attacker_0", "defender_0"
 ROUNDS = (2, 5, 8)
+FEW = 2  # kinds of words at level 0
 MAX_WORDS = 60  # of a speech that are passed on
 GUESS = "guess ..."
 OPENINGS = (
@@ -76,10 +79,10 @@ class Taboo(ScriptedEnv):
     oracle: bool = False
 
     def script(self, rng: random.Random) -> Script:
-        case = self.secrets("case", self._draw, _redraw, item=lambda parts: parts[ATTACKER]["word"])
+        case = self.secrets("case", self._draw, _redraw, item=self._instance)
         word, listed = case[ATTACKER]["word"], case[ATTACKER]["listed"]
         texts = (rng.choice(OPENINGS), rng.choice(WARNINGS)) if self.level else ("Your word is {word}.", "")
-        known = {0: _table(listed), 1: f"It is a kind of {case[DEFENDER]['kind']}.", 2: ""}[self.level]
+        known = {0: f"Words: {', '.join(listed)}.", 1: f"It is a kind of {case[DEFENDER]['kind']}.", 2: ""}[self.level]
         for seat, text in zip(self.seats, texts, strict=True):
             self.tell(f"{known} {text.format(word=word)}".strip(), to=seat)
         if self.oracle:
@@ -88,7 +91,7 @@ class Taboo(ScriptedEnv):
         cause, turns = "time", 0
         for seat in self.seats * (self.rounds or ROUNDS[self.level]):
             turns += 1
-            said, guess = yield from self._act(seat, listed, word)
+            said, guess = yield from self._act(seat, listed)
             if guess is not None:
                 cause = "right guess" if guess in forms(word) else "wrong guess"
             elif says(said, word, exactly=True) if self.exact else betrays(said, word):
@@ -100,106 +103,111 @@ class Taboo(ScriptedEnv):
         winner = {"right guess": DEFENDER, "attacker said it": DEFENDER, "time": None}.get(cause, ATTACKER)
         won = (winner == ATTACKER) - (winner == DEFENDER)
         self.reward({ATTACKER: won, DEFENDER: -won})
-        self.outcome(winner=winner, cause=cause, turns=turns, attacker_wins=(1 + won) / 2, word=word)
+        slip = cause.endswith("said it")
+        self.outcome(winner=winner, cause=cause, slip=slip, turns=turns, attacker_wins=(1 + won) / 2, word=word)
 
-    def _act(self, seat: str, listed: Mapping[str, Sequence[str]], word: str) -> Script:
+    def _act(self, seat: str, listed: Sequence[str]) -> Script:
         """A seat's turn, which the other is told of; returns what was said, and the guess that was made."""
+        other = [s for s in self.seats if s != seat]
         if self.level:
             move = yield seat
-            guess = grammar((GUESS,)).parse(move.raw) if seat == DEFENDER else None
-            if guess:
+            if seat == DEFENDER and (guess := grammar((GUESS,)).parse(move.raw)):
                 return "", guess.args[0].strip().lower()
             said = move.said(MAX_WORDS)
-            self.tell(f'They say: "{said}"', to=[s for s in self.seats if s != seat])
+            self.tell(f'They say: "{said}"', to=other)
             return said, None
-        if seat == ATTACKER:
-            move = yield self.turn(seat, f"hint {'|'.join(listed[word])}", default=f"hint {listed[word][0]}")
-            self.reveal(f"Hint: {move.args[0]}.", to=DEFENDER)
-            return "", None
         options = "|".join(listed)
-        move = yield self.turn(seat, f"say {options}", f"guess {options}", default=f"say {next(iter(listed))}")
-        self.tell(f"They {move.verb} {move.args[0]}.", to=ATTACKER)
+        guesses = [f"guess {options}"] if seat == DEFENDER else []
+        move = yield self.turn(seat, f"say {options}", *guesses, default=f"say {listed[0]}")
+        self.tell(f"They {move.verb} {move.args[0]}.", to=other)
         return ("", move.args[0]) if move.verb == "guess" else (move.args[0], None)
 
+    def _instance(self, case: dict[str, Any]) -> str:
+        """The target; at level 0 the list alone: that no target of it is ever seen in training would give it away."""
+        return str(case[ATTACKER]["word"]) if self.level else " ".join(sorted(case[ATTACKER]["listed"]))
+
     def _draw(self, rng: random.Random) -> dict[str, Any]:
-        """A target, and at level 0 three more words of its kind, each with three of its features."""
-        every = kinds(self.split)
+        """A target, its kind, and a list of four words of that kind with the target among them."""
+        every = dict(list(kinds(self.split).items())[: None if self.level else FEW])
         word = rng.choice([w for kind in every.values() for w in kind])
         kind = next(name for name, words in every.items() if word in words)
-        chosen = [word, *rng.sample([w for w in every[kind] if w != word], 3)]
-        listed = {w: rng.sample(every[kind][w], 3) for w in rng.sample(chosen, 4)}
-        public = {"kind": kind, "listed": listed}
+        listed = [word, *rng.sample([w for w in every[kind] if w != word], 3)]
+        public = {"kind": kind, "listed": rng.sample(listed, 4)}
         return {ATTACKER: {**public, "word": word}, DEFENDER: public}
 
 
 def _redraw(rng: random.Random, observer: str, part: dict[str, Any]) -> dict[str, Any]:
     """The defender knows the list and the kind; any word of the list may be the target."""
     public = {"kind": part["kind"], "listed": part["listed"]}
-    word = part["word"] if observer == ATTACKER else rng.choice(list(part["listed"]))
+    word = part["word"] if observer == ATTACKER else rng.choice(part["listed"])
     return {ATTACKER: {**public, "word": word}, DEFENDER: public}
-
-
-def _table(listed: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"{word}: {', '.join(said)}" for word, said in listed.items()) + "."
 
 
 # -- players -----------------------------------------------------------------------------------------------------
 
 
-def _heard(request: Request) -> str:
-    """What the other has said so far."""
-    return " ".join(text for text in request.heard if text.startswith(("Hint", "They say")))
+class Seen(NamedTuple):
+    """What a seat can read off its own view at level 0."""
+
+    listed: list[str]
+    word: str
+    """The target; empty for the defender."""
+    theirs: list[str]
+    """What the other has said."""
+    unsaid: list[str]
+    """What nobody has said: whatever was said without an end is no target."""
 
 
-def _attack(request: Request, rare: bool) -> str:
-    """Hints by features: first those that most words share, or that fewest do."""
+def _seen(request: Request) -> Seen:
+    listed = re.findall(r"\w+", request.heard[0].partition(".")[0])[1:]
+    word = re.search(r"Your word is (\w+)", request.heard[0])
+    theirs = [found[1] for text in request.heard if (found := re.match(r"They say (\w+)", text))]
+    mine = {w for who, text in request.view if who == "said" for w in re.findall(r"\[say (\w+)\]", text)}
+    return Seen(listed, word[1] if word else "", theirs, [w for w in listed if w not in mine and w not in theirs])
+
+
+def _attack(request: Request, *, blunt: bool) -> str:
+    """Level 0: always the same word, or ever new ones. Else features: those of many words first, or those of few."""
     if request.env.level:
-        word = re.findall(r"word is (\w+)|must not: (\w+)", request.heard[0])[-1]
-        order = sorted(features("".join(word)), key=lambda f: len(fitting(f)), reverse=not rare)
+        word = re.findall(r"(?:word is|must not:) (\w+)", request.heard[0])[-1]
+        order = sorted(features(word), key=lambda f: len(fitting(f)), reverse=not blunt)
         return f"What do you think of when you hear: {order[request.turn % len(order)]}?"
-    table = request.heard[0]
-    return sorted(request.legal_actions, key=lambda hint: table.count(f" {hint[6:-1]}"), reverse=not rare)[0]
+    seen = _seen(request)
+    others = [w for w in seen.listed if w != seen.word]
+    fresh = [w for w in seen.unsaid if w != seen.word]
+    return f"[say {(fresh or others)[0] if blunt else others[0]}]"
+
+
+def _best_fit(request: Request) -> list[str]:
+    """From level 1: the words that fit most of what was heard, where that is more than one feature."""
+    kind = re.search(r"kind of (\w+)", request.heard[0])
+    heard = " ".join(text for text in request.heard if text.startswith("They say"))
+    counts = fitting(heard, kind[1] if kind else "")
+    return [w for w, n in counts.items() if n == max(counts.values()) > 1]
 
 
 def _greedy(request: Request) -> str:
     if request.seat == ATTACKER:
-        return _attack(request, rare=False)
-    fits, others = _fitting(request)
-    if len(fits) == 1:
-        return f"[guess {fits[0]}]"
-    if request.env.level:
-        return "I see. Tell me more."
-    return f"[say {(others or fits)[0]}]"
-
-
-def _fitting(request: Request) -> tuple[list[str], list[str]]:
-    """The words that fit all that the defender has heard, and those that do not; none where too little was heard."""
-    heard = _heard(request)
-    if request.env.level:
-        kind = re.search(r"kind of (\w+)", request.heard[0])
-        counts = fitting(heard, kind[1] if kind else "")
-        most = max(counts.values(), default=0)
-        return [w for w, n in counts.items() if n == most > 1], []
-    said = {m for who, text in request.view if who == "said" for m in re.findall(r"\[say (\w+)\]", text)}
-    listed = dict(re.findall(r"(\w+): ((?:\w+, )+\w+)", request.heard[0]))
-    hints = set(re.findall(r"Hint: (\w+)", heard))
-    fits = [w for w, row in listed.items() if w not in said and hints <= set(row.split(", "))]
-    return fits, [w for w in listed if w not in fits]
+        return _attack(request, blunt=False)
+    sure = _best_fit(request) if request.env.level else _seen(request).unsaid
+    if len(sure) == 1:
+        return f"[guess {sure[0]}]"
+    return "I see. Tell me more." if request.env.level else f"[say {_seen(request).theirs[-1]}]"
 
 
 def _chatty(request: Request) -> str:
-    """As defender, names what fits."""
+    """As defender, names what was not said yet; from level 1 whatever fits."""
     if request.seat == ATTACKER:
         return _greedy(request)
-    if request.env.level:
-        found = sorted(fitting(_heard(request)).items(), key=lambda pair: -pair[1])
-        return f"I think of {' and '.join(word for word, _ in found[:8])}." if found else "Of nothing in particular."
-    fits, others = _fitting(request)
-    return f"[say {(fits or others)[0]}]"
+    if not request.env.level:
+        return f"[say {_seen(request).unsaid[0]}]" if _seen(request).unsaid else _greedy(request)
+    counts = fitting(" ".join(text for text in request.heard if text.startswith("They say")))
+    found = sorted(counts, key=lambda word: -counts[word])
+    return f"I think of {' and '.join(found[:8])}." if found else "Of nothing in particular."
 
 
 def _blunt(request: Request) -> str:
-    return _attack(request, rare=True) if request.seat == ATTACKER else _greedy(request)
+    return _attack(request, blunt=True) if request.seat == ATTACKER else _greedy(request)
 
 
 def _oracle(request: Request) -> str:
@@ -212,4 +220,5 @@ Taboo.players = {
     "oracle": _oracle,
     "chatty": _chatty,
     "blunt": _blunt,
+    "novice": at_times(_greedy, 0.5),
 }

@@ -16,16 +16,16 @@ its own word in its description (in any form, spelled or encoded) is out at once
 who has most votes is out, and all learn whether it was the spy; in a tie nobody is. The spy wins if it is still in
 after the last round, or as one of the last two.
 
-Level 0: a description is one of the features of the two words (`[say hot]`); everybody is told them all and which are
-true of its own word; one round, words with at most one feature in common. Level 1: free speech, 2 rounds. Level 2: 3
-rounds, words with two features or more in common.
+Level 0: a description is one of the features of the two words (`[say hot]`); each seat is told which are true of its
+own word, also of those that others say; one round, words with at most one feature in common. Level 1: free speech, 2
+rounds. Level 2: 3 rounds, words with two features or more in common.
 
 Splits: train and test share no pair of words; ood has kinds of words of its own. Parameters: `size` (seats) and
 `rounds`; 0 is the level's own.
 
 Players: `random`, `greedy` (names a feature of its word; votes for whom its word fits least), `oracle` (knows all
 words: describes the word that most hold, and votes for the spy), `accuser` (says that it is another seat, and votes for
-that one).
+that one), `novice` (every second move as `greedy`, else at random).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 
 from palaestra.envs.common.leaks import betrays
 from palaestra.envs.common.lexicon import features, siblings
+from palaestra.envs.common.players import at_times
 from palaestra.envs.common.texts import words as meaning
 from palaestra.envs.common.votes import plurality
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
@@ -105,9 +106,7 @@ class Undercover(ScriptedEnv):
         words = {s: part["word"] for s, part in dealt.items()}
         spy, opening = spy_of(words), rng.choice(OPENINGS)
         for seat, part in dealt.items():
-            mine = features(part["word"])
-            others = ", ".join(f for f in part["listed"] if f not in mine)
-            closed = f"You are {seat}. Your word is {part['word']}: {', '.join(mine)}. Of the other word: {others}."
+            closed = f"You are {seat}. Your word is {part['word']}: {', '.join(features(part['word']))}."
             self.tell(opening.format(seat=seat, word=part["word"]) if self.level else closed, to=seat)
             if self.told:
                 self.reveal(f"You are {'' if seat == spy else 'not '}the spy.", to=seat)
@@ -119,7 +118,7 @@ class Undercover(ScriptedEnv):
             for seat in order:
                 if seat not in alive or winner(alive, spy):
                     continue
-                lines[seat].append((yield from self._describe(seat, dealt[seat]["listed"])))
+                lines[seat].append((yield from self._describe(seat, dealt)))
                 if betrays(lines[seat][-1], words[seat]):
                     alive.remove(seat)
                     slips.append(seat)
@@ -148,16 +147,19 @@ class Undercover(ScriptedEnv):
             overlap=mean(overlap(said[spy], said[s]) for s in self.seats if s != spy),
         )
 
-    def _describe(self, seat: str, listed: Sequence[str]) -> Script:
-        """What a seat says of its word, which all others hear."""
+    def _describe(self, seat: str, dealt: Mapping[str, Mapping[str, Any]]) -> Script:
+        """What a seat says of its word, which all others hear; at level 0 also whether it is true of theirs."""
+        others = [s for s in self.seats if s != seat]
         if self.level:
             line = (yield seat).said(MAX_WORDS)
-            text = f'{seat}: "{line}"'
-        else:
-            move = yield self.turn(seat, f"say {'|'.join(listed)}", default=f"say {listed[0]}")
-            line = move.args[0]
-            text = f"{seat} says {line}."
-        self.tell(text, to=[s for s in self.seats if s != seat])
+            self.tell(f'{seat}: "{line}"', to=others)
+            return line
+        listed = dealt[seat]["listed"]
+        move = yield self.turn(seat, f"say {'|'.join(listed)}", default=f"say {listed[0]}")
+        (line,) = move.args
+        for hearer in others:
+            fits = "true" if line in features(dealt[hearer]["word"]) else "false"
+            self.tell(f"{seat}, {fits} of yours: {line}.", to=hearer)
         return line
 
     def _vote(self, alive: Sequence[str]) -> Script:
@@ -253,4 +255,5 @@ Undercover.players = {
     "greedy": _greedy,
     "oracle": _oracle,
     "accuser": _accuser,
+    "novice": at_times(_greedy, 0.5),
 }
