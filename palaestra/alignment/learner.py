@@ -237,19 +237,22 @@ class Learner:
         return {**tally.means(), "units_trained": mine.trained, "units_legal": mine.legal, "rows": float(len(whole))}
 
     def optim_step(self) -> dict[str, float]:
-        """Clip, step, clear the gradients, advance the schedule. A gradient that is not finite is dropped and counted.
+        """Clip, step, clear the gradients, advance the schedule.
+
+        A gradient that is not finite is dropped and counted. One that is exactly zero, as when every group agrees,
+        moves nothing: Adam's momentum alone would walk on from a policy that has nothing left to learn.
 
         Returns:
-            grad_norm before clipping, lr, skipped (how many steps were dropped so far).
+            grad_norm before clipping, lr, skipped (how many steps were dropped for a gradient that is not finite).
         """
         lr = self.schedule.at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm or math.inf)
-        if bool(torch.isfinite(norm)):
-            self.optimizer.step()
-        else:
+        if not bool(torch.isfinite(norm)):
             self.skipped += 1
+        elif float(norm) > 0:
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return {"grad_norm": float(norm), "lr": lr, "skipped": float(self.skipped)}

@@ -181,6 +181,7 @@ def _clone(
         spec.players,
         batches=spec.batches,
         batch=spec.batch,
+        share=spec.share,
         seed=spec.seed + scenario.run.seed,
         show=tell,
     )

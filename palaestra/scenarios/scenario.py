@@ -49,6 +49,8 @@ class Clone(Table):
 
     players: dict[str, str]
     """seat -> scripted player whose replies are cloned."""
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of its moves that a teacher makes as it does; the rest are random: a beginner to begin from."""
     batches: Count = 250
     batch: Positive = 64
     lr: float = 3e-3

@@ -386,6 +386,19 @@ def test_a_gradient_that_is_not_finite_is_dropped_and_counted():
     assert made.skipped == 1 and all(torch.isfinite(p).all() for p in made.parameters.values())
 
 
+def test_momentum_alone_moves_nothing():
+    model = make_model()
+    made = learner(model)
+    made.forward_backward(ROWS, "sft")
+    made.optim_step()
+    before = made.snapshot()
+    equal = TokenRow.of("p", [1, 2, 3], [False, True, True], [-1.0, -1.0], [0.0, 0.0])
+    made.forward_backward([equal], "reinforce")
+    metrics = made.optim_step()
+    assert metrics["grad_norm"] == 0.0 and metrics["skipped"] == 0.0
+    assert all(torch.equal(p, before[n]) for n, p in made.snapshot().items())
+
+
 def trained(steps, made):
     for _ in range(steps):
         made.forward_backward(ROWS, "ppo", reference=REFERENCE, coefficients=COEFFICIENTS)

@@ -208,7 +208,7 @@ def test_players_are_in_order() -> None:
             name: mean(play(Grid(level=level), s, name).returns()[WALKER] for s in range(seeds))
             for name in Grid.players
         }
-        assert score["random"] < score["beginner"] < score["greedy"] < score["oracle"]
+        assert score["random"] < score["greedy"] < score["oracle"]
 
 
 # -- with a guide ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from palaestra.agents.play import Job, rollout, wait_for
 from palaestra.agents.policy import Cast, Scripted
 from palaestra.alignment.learner import Learner
 from palaestra.alignment.rows import Row, seat_rows
+from palaestra.envs.common.players import at_times
 from palaestra.envs.registry import env_class
 from palaestra.envs.script import Player, play_random
 
@@ -39,18 +40,20 @@ def clone(
     batches: int,
     batch: int,
     seed: int,
+    share: float = 1.0,
     show: Callable[[int, float], None] | None = None,
 ) -> float:
     """Maximum likelihood on fresh demonstrations, `batch` episodes a step; the last batch's mean loss a token, in nats.
 
-    Seats without a teacher play at random and are not cloned.
+    Seats without a teacher play at random and are not cloned. With a `share` below 1 the teachers, too, make the rest
+    of their moves at random.
     """
-    known = env_class(env)
-    names = {seat: {"random": play_random, **known.players}[name] for seat, name in teachers.items()}
+    known = {"random": play_random, **env_class(env).players}
+    players = {seat: at_times(known[name], share) if share < 1 else known[name] for seat, name in teachers.items()}
     loss = 0.0
     for step in range(batches):
         first = -1 - (seed * batches + step + 1) * batch  # negative: never an instance of training or evaluation
-        rows = demonstrations(env, params, policy, names, range(first, first + batch))
+        rows = demonstrations(env, params, policy, players, range(first, first + batch))
         loss = learner.forward_backward(rows, "sft")["nll"]
         learner.optim_step()
         if show:

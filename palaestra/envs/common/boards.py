@@ -25,14 +25,16 @@ class Shape(NamedTuple):
     def empty(self) -> str:
         return "." * (self.width * self.height)
 
+    @functools.lru_cache(1 << 14)  # noqa: B019 - a shape is a few numbers, and there are few
     def winner(self, board: str) -> str:
         """ "X", "O" or the empty string."""
         return next((mark for mark in "XO" if _has_row(self, _bits(self, board, mark))), "")
 
-    def open(self, board: str) -> list[int]:
+    @functools.lru_cache(1 << 14)  # noqa: B019 - a shape is a few numbers, and there are few
+    def open(self, board: str) -> tuple[int, ...]:
         """The cells that may be marked next."""
         bits = _open(self, _bits(self, board, "XO"))
-        return [cell for cell in range(len(board)) if bits >> _place(self, cell) & 1]
+        return tuple(cell for cell in range(len(board)) if bits >> _place(self, cell) & 1)
 
     def place(self, board: str, cell: int) -> str:
         """The position after the seat to move has marked the cell."""
@@ -43,6 +45,7 @@ class Shape(NamedTuple):
         bits = _completing(self, _bits(self, board, mark))
         return [cell for cell in self.open(board) if bits >> _place(self, cell) & 1]
 
+    @functools.lru_cache(1 << 14)  # noqa: B019 - a shape is a few numbers, and there are few
     def value(self, board: str, plies: int | None = None) -> int:
         """What the seat to move gets under perfect play: 1, 0 or -1. What so many plies do not decide is a draw."""
         if self.winner(board):
@@ -209,7 +212,7 @@ class LineGame(ScriptedEnv):
         for mark, seat in holder.items():
             self.tell(look.saying.format(mark=look.marks["XO".index(mark)]), to=seat)
         regrets: dict[str, list[int]] = {s: [] for s in self.seats}
-        while cells := [] if shape.winner(board) else shape.open(board):
+        while cells := () if shape.winner(board) else shape.open(board):
             seat = holder[to_move(board)]
             self.tell(f"Board {show(shape, board, called, look)}", to=seat)
             choice = {called[cell % len(called)]: cell for cell in cells}

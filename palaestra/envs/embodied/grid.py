@@ -25,8 +25,7 @@ Parameters: `size` (cells along a room), `things`, `steps` (moves allowed; 0: th
 sees the whole map and alone knows the mission; it gives a hint before each move, at level 0 one of the actions.
 
 Players: `random`, `greedy` (goes straight to what it is sent for if it sees it, else through doors and about), `oracle`
-(the shortest way; as guide it says the next move), `obedient` (does what the guide has just said, else as greedy),
-`beginner` (greedy in half of its moves, else at random).
+(the shortest way; as guide it says the next move), `obedient` (does what the guide has just said, else as greedy).
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ import re
 
 from palaestra.envs.common import grids, states
 from palaestra.envs.common.grids import ACTIONS, Door, Rows, State, act
-from palaestra.envs.common.players import at_times
 from palaestra.envs.common.texts import a
 from palaestra.envs.common.words import pools
 from palaestra.envs.embodied.missions import Shape, Stage, Task, draw_tasks, draw_world, guide, progress
@@ -214,5 +212,4 @@ Grid.players = {
     "greedy": _greedy,
     "oracle": _oracle,
     "obedient": _obedient,
-    "beginner": at_times(_greedy, 0.5),
 }

@@ -25,7 +25,7 @@ Parameters: `moves` (0: the level's own), `affordance`: what one does at a place
 place to place and is told; going never fails.
 
 Players: `random`, `greedy` (looks into one place after the other, then does the task), `oracle` (the shortest way, by
-moves), `beginner` (greedy in half of its moves, else at random).
+moves).
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ import re
 import msgspec
 
 from palaestra.envs.common import states
-from palaestra.envs.common.players import at_times
 from palaestra.envs.common.texts import a
 from palaestra.envs.common.words import pools
 from palaestra.envs.embodied.house import (
@@ -220,4 +219,4 @@ def _greedy(request: Request) -> str:
     return f"[{next(m for verb in (act, 'open', 'go') for m in moves if m.startswith(verb))}]"
 
 
-Household.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle, "beginner": at_times(_greedy, 0.5)}
+Household.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle}

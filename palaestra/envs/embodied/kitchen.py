@@ -27,7 +27,7 @@ Parameters: `cooks`, `turns` (0: the level's own), `home`: the same rules told a
 on the tray, bring), as in the second world of the source.
 
 Players: `random`, `greedy` (does the next thing that is missing, as if it were alone), `oracle` (the shortest joint
-plan while the others keep to it, else its own), `beginner` (greedy in half of its moves, else at random).
+plan while the others keep to it, else its own).
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from typing import NamedTuple
 import msgspec
 
 from palaestra.envs.common import states
-from palaestra.envs.common.players import at_times
 from palaestra.envs.common.talk import says
 from palaestra.envs.common.words import made_up, pools
 from palaestra.envs.embodied.cooking import STATION, Order, Work, plan, possible, turn
@@ -233,4 +232,4 @@ def _greedy(request: Request) -> str:
     return next(moves[move] for move in [*wish, "wait"] if move in moves)
 
 
-Kitchen.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle, "beginner": at_times(_greedy, 0.5)}
+Kitchen.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle}

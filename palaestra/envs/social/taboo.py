@@ -26,7 +26,7 @@ Parameters: `rounds` (0: the level's own), `exact` (only the word as it is, not 
 Players: `random` (from level 1: says nothing of note, and ties), `greedy` (attacks by what many words have in common;
 as defender repeats or asks for more, and guesses where one word is left, or fits all it heard), `oracle` (as defender
 guesses right), `chatty` (a defender that names what was not yet said, or fits what it heard), `blunt` (an attacker that
-gives most away), `novice` (every second move as `greedy`, else at random).
+gives most away).
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from typing import Any, NamedTuple
 
 from palaestra.envs.common.leaks import betrays, forms, says
 from palaestra.envs.common.lexicon import features, fitting, kinds
-from palaestra.envs.common.players import at_times
 from palaestra.envs.grammar import grammar
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
@@ -220,5 +219,4 @@ Taboo.players = {
     "oracle": _oracle,
     "chatty": _chatty,
     "blunt": _blunt,
-    "novice": at_times(_greedy, 0.5),
 }

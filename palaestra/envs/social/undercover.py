@@ -25,7 +25,7 @@ Splits: train and test share no pair of words; ood has kinds of words of its own
 
 Players: `random`, `greedy` (names a feature of its word; votes for whom its word fits least), `oracle` (knows all
 words: describes the word that most hold, and votes for the spy), `accuser` (says that it is another seat, and votes for
-that one), `novice` (every second move as `greedy`, else at random).
+that one).
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from typing import Any, NamedTuple
 
 from palaestra.envs.common.leaks import betrays
 from palaestra.envs.common.lexicon import features, siblings
-from palaestra.envs.common.players import at_times
 from palaestra.envs.common.texts import words as meaning
 from palaestra.envs.common.votes import plurality
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
@@ -255,5 +254,4 @@ Undercover.players = {
     "greedy": _greedy,
     "oracle": _oracle,
     "accuser": _accuser,
-    "novice": at_times(_greedy, 0.5),
 }
