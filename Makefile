@@ -5,11 +5,12 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test test-adapters lint bench prove system clean
+.PHONY: help demo test test-adapters check-all lint bench prove system clean
 help:
 	@echo "make demo    train by self-play on this machine, and write runs/demo/report.html (a few minutes)"
 	@echo "make test    lint, types and all fast tests"
 	@echo "make test-adapters    other libraries' environments, with the real packages in .venv-adapters"
+	@echo "make check-all    palaestra check on every environment, with the instances of 10,000 seeds a split"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   speed, side by side with the alternatives; results in benchmarks/results"
 	@echo "make prove   the long proofs: learning by seed, kills, replay; results in docs/proofs"
@@ -40,6 +41,9 @@ test: .venv/.ready system lint
 
 test-adapters: .venv-adapters/.ready system
 	.venv-adapters/bin/python -m pytest --durations=5 tests/adapters
+
+check-all: .venv/.ready system
+	$(BIN)/palaestra check --all --thorough
 
 bench: .venv/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[classic]"

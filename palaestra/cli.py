@@ -6,6 +6,7 @@ torch. Exit codes: 0 fine, 1 a check failed, 2 a user's error, 3 a missing extra
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -26,6 +27,8 @@ from palaestra.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from palaestra.agents.episode import Episode
     from palaestra.agents.policy import Cast
     from palaestra.envs.script import ScriptedEnv
@@ -84,6 +87,8 @@ def new(
 def check(
     envs: Annotated[list[str] | None, Argument(help="Ids: a name, module:Class or file.py:Class.")] = None,
     every: Annotated[bool, Option("--all", help="Every environment that is known.")] = False,
+    thorough: Annotated[bool, Option(help="Compare the instances of 10,000 seeds a split, not of 2,000.")] = False,
+    jobs: Annotated[int, Option(help="Environments at once; 0: as many as there are cores.")] = 0,
     update: Annotated[bool, Option(help="Rewrite the golden playthroughs instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -99,18 +104,34 @@ def check(
         changed = [str(path) for path in playthrough.update(ids)]
         print(json.dumps({"changed": changed}) if as_json else "\n".join(changed) or "nothing changed")
         return
-    raise typer.Exit(1 if _check(ids, as_json) else 0)
+    failed = []
+    for one, (ok, text) in zip(ids, _checked(ids, thorough, as_json, jobs or os.cpu_count() or 1), strict=True):
+        failed += [] if ok else [one]
+        print(text, flush=True)
+    if len(ids) > 1 and not as_json:
+        print(f"\n{len(ids) - len(failed)} of {len(ids)} environments hold" + "".join(f"\n  not {f}" for f in failed))
+    raise typer.Exit(1 if failed else 0)
 
 
-def _check(ids: list[str], as_json: bool) -> bool:
+def _checked(ids: list[str], thorough: bool, as_json: bool, jobs: int) -> Iterator[tuple[bool, str]]:
+    """Of each environment in turn, whether it holds and what is to be said of it."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    one = functools.partial(_check, thorough=thorough, as_json=as_json)
+    if jobs == 1 or len(ids) == 1:
+        yield from map(one, ids)
+        return
+    with ProcessPoolExecutor(min(jobs, len(ids)), mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        yield from pool.map(one, ids)
+
+
+def _check(env: str, *, thorough: bool, as_json: bool) -> tuple[bool, str]:
+    from palaestra.envs.conformance import THOROUGH, USUAL
     from palaestra.envs.conformance import check as conformance
 
-    failed = False
-    for one in ids:
-        report = conformance(one)
-        failed |= not report.ok
-        print(report.to_json() if as_json else report.table(), flush=True)
-    return failed
+    report = conformance(env, effort=THOROUGH if thorough else USUAL)
+    return report.ok, report.to_json() if as_json else report.table()
 
 
 # -- play ------------------------------------------------------------------------------------------------------------

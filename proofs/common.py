@@ -65,7 +65,30 @@ def train_cell(cell: Cell) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_cells(cells: Sequence[Cell], workers: int | None = None, keep: Path | None = None) -> list[dict[str, Any]]:
+def start_cell(cell: Cell) -> dict[str, Any]:
+    """Build one cell and measure where it starts; nothing is trained after the cloning."""
+    from palaestra.scenarios.build import build
+    from palaestra.scenarios.runs import measure
+    from palaestra.scenarios.scenario import Scenario
+
+    scenario = Scenario.load(cell.scenario, [f"run.seed={cell.seed}", *cell.settings])
+    cpu = time.process_time()
+    found, result = measure(scenario, build(scenario))
+    return {
+        **cell._asdict(),
+        "measure": scenario.eval.measure,
+        "curve": [{"step": 0, **found}],
+        "failed": result.failed,
+        "cpu_s": round(time.process_time() - cpu, 1),
+    }
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    workers: int | None = None,
+    keep: Path | None = None,
+    run: Callable[[Cell], dict[str, Any]] = train_cell,
+) -> list[dict[str, Any]]:
     """All cells, `workers` (default: one a core) at a time; results in the order of the cells.
 
     With `keep`, finished cells are written there one by one, and a second call goes on where the first was cut.
@@ -75,7 +98,7 @@ def run_cells(cells: Sequence[Cell], workers: int | None = None, keep: Path | No
         done = {_name(Cell(r["scenario"], r["seed"], tuple(r["settings"]), r["label"])): r for r in _lines(keep)}
     left = [c for c in cells if _name(c) not in done]
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(train_cell, cell): cell for cell in left}
+        futures = {pool.submit(run, cell): cell for cell in left}
         for future in as_completed(futures):
             result = future.result()
             done[_name(futures[future])] = result

@@ -86,8 +86,8 @@ def page(groups: dict[str, dict[int, dict[str, Any]]], cfr: list[tuple[int, floa
         cells = []
         for step in steps:
             points = [c for r in found.values() for c in r["curve"] if c["step"] == step]
-            pool = [p["eval/nashconv_pool"] for p in points if "eval/nashconv_pool" in p]
+            pooled = [p["eval/nashconv_pool"] for p in points if "eval/nashconv_pool" in p]
             mean = f"{fmean(p['eval/nashconv'] for p in points):.2f}" if points else ""
-            cells.append(mean + (f" / {fmean(pool):.2f}" if pool else ""))
+            cells.append(mean + (f" / {fmean(pooled):.2f}" if pooled else ""))
         rows.append((label, *cells))
     return "\n".join([*text, table(("arm", *map(str, steps)), rows)])

@@ -132,6 +132,8 @@ def test_check_prints_a_table_and_fails_with_exit_code_1(run: Any) -> None:
     assert good.code == 0 and "all held" in good.out
     bad = run("check", f"{BROKEN}:Leaks")
     assert bad.code == 1 and "FAIL" in bad.out and "broken.py" in bad.out and "seed" in bad.out
+    several = run("check", "kuhn", f"{BROKEN}:Leaks", "--jobs", 2)
+    assert several.code == 1 and "1 of 2 environments hold\n  not " in several.out
     (report,) = run("check", f"{BROKEN}:Leaks", "--json").lines
     assert report["ok"] is False
 

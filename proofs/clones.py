@@ -1,0 +1,50 @@
+"""How far imitation alone goes: a tiny model, cloned from the greedy player, in every environment at every level.
+
+It plays where the bounds are measured: in one seat among random players, or, where the class names a common `skill`, in
+all seats. `python -m tools.environments` puts the figures beside the bounds.
+"""
+
+from __future__ import annotations
+
+from palaestra.envs import registry
+from proofs.common import OUT, Cell, run_cells, start_cell, table, write
+
+CELLS = OUT / "cells" / "clones.jsonl"
+
+
+def main() -> None:
+    """One seed an environment and level. Finished cells are kept: it can be cut and called again."""
+    cells = [cell(name, level) for name in registry.BUILTIN for level in registry.env_class(name).levels]
+    results = run_cells(cells, keep=CELLS, run=start_cell)
+    rows = []
+    for found in results:
+        name, level = found["label"].split(" level ")
+        start, measure = found["curve"][0], found["measure"]
+        low, mean, high = (start[f"eval/{measure}{end}"] for end in ("/low", "", "/high"))
+        rows.append((name, level, measure, f"{mean:.2f}", f"[{low:.2f}, {high:.2f}]", found["failed"], found["cpu_s"]))
+    head = ("id", "level", "of", "mean", "95 % over instances", "broken off", "CPU s")
+    write("clones", {"cells": results}, f"# Tiny clones\n\n{__doc__}\n{table(head, rows)}\n")
+
+
+def cell(name: str, level: int) -> Cell:
+    """A policy of 0.1 million weights in all seats, after 100 batches of 16 demonstrations."""
+    cls = registry.env_class(name)
+    seats = cls(level=level).seats
+    teachers = ", ".join(f'{seat} = "greedy"' for seat in seats)
+    settings = [
+        f"env_params.level={level}",
+        "policies.learner.norm=token",
+        "policies.learner.tiny.context=2048",
+        f"policies.learner.clone={{ players = {{ {teachers} }}, batches = 100, batch = 16 }}",
+        "recipe.packing=true",
+        "eval.instances=50",
+    ]
+    if cls.skill:
+        settings.append(f"eval.measure={cls.skill}")
+    elif len(seats) > 1:
+        settings.append('eval.against=["player:random"]')
+    return Cell(name, 0, tuple(settings), f"{name} level {level}")
+
+
+if __name__ == "__main__":
+    main()
