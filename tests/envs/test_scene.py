@@ -7,7 +7,8 @@ from statistics import mean
 
 import pytest
 
-from palaestra.envs.social.scene import ACTOR, ASKER, BYSTANDER, CASES, FIT, Scene, consequence, worth
+from palaestra.envs.social.consequences import consequence
+from palaestra.envs.social.scene import ACTOR, ASKER, BYSTANDER, CASES, FIT, Scene, worth
 from palaestra.envs.transcript import Transcript
 
 ANSWERS = (("comply", "warn", "refuse"), ("comply", "warn", "wait", "share", "refuse"))
