@@ -7,7 +7,8 @@ from statistics import mean
 
 import pytest
 
-from palaestra.envs.embodied.manor import AIMS, Deed, Manor, Places, best
+from palaestra.envs.embodied.errands import AIMS, Deed, Places, best
+from palaestra.envs.embodied.manor import Manor
 from palaestra.envs.transcript import Transcript
 
 SEAT = "visitor_0"
