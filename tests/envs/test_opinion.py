@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pettingzoo.test import api_test
 
-from palaestra.envs.social.opinion import Opinion, attitude, draw_points, drift, spread
+from palaestra.envs.social.attitudes import attitude, draw_points, drift, spread
+from palaestra.envs.social.opinion import Opinion
 from palaestra.envs.transcript import Transcript
 
 EFFECTS = {"parks": 1, "jobs": 0, "shops": -1, "safety": 1}

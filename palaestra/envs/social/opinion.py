@@ -35,80 +35,17 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
-from itertools import combinations
 from statistics import mean
-from typing import NamedTuple
 
 from palaestra.envs.common.talk import says
-from palaestra.envs.common.words import pools
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
+from palaestra.envs.social import attitudes
+from palaestra.envs.social.attitudes import attitude, drift, read_standing, spread
 
-POINTS = 5
-
-
-class Level(NamedTuple):
-    citizens: int
-    things: int
-    """That the plan makes better or worse or leaves as they are."""
-    rounds: int
-
-
-LEVELS = (Level(3, 3, 2), Level(4, 4, 2), Level(5, 6, 4))
-PLANS = {
-    False: ("a night bus", "a toll bridge", "a market hall", "a ring road", "a new harbor", "a car-free center"),
-    True: ("a wind farm", "a casino", "a cable car", "a brewery", "an airfield", "a quarry"),
-}
-THINGS = {
-    False: ("parks", "jobs", "schools", "safety", "shops", "health", "rents", "air"),
-    True: ("music", "sport", "farming", "tourism", "crafts", "fishing", "theaters", "libraries"),
-}
-EFFECTS = {1: "better for", 0: "the same for", -1: "worse for"}
-ANNOUNCED = ("{town} plans {plan}.", "The council of {town} wants {plan}.", "There is to be {plan} in {town}.")
-VALUES = (
-    "You are {me}. Out of five points you give {points}.",
-    "Your name is {me}. What matters to you, in points: {points}.",
-    "{me}, that is you, cares for some things more than for others: {points}.",
-)
-SUM = " Your attitude is 5, plus your points on what gets better, minus your points on what gets worse."
-SELF = "Aside, and without any role: what do you yourself think of the plan, from 0 (against) to 10 (for)?"
-NOW = "Aside: what is your attitude to the plan now, from 0 (against) to 10 (for)?"
-
-
-class Plan(NamedTuple):
-    town: str
-    name: str
-    effects: dict[str, int]
-    """Thing -> 1, 0 or -1."""
-
-
-def attitude(points: Mapping[str, int], effects: Mapping[str, int]) -> int:
-    """What points say of a plan: from 0 to 10."""
-    return 5 + sum(n * effects[thing] for thing, n in points.items())
-
-
-def draw_points(rng: random.Random, effects: Mapping[str, int]) -> dict[str, int]:
-    """Points on all things, such that all attitudes are equally likely."""
-    lean = rng.randint(-POINTS, POINTS)
-    against = rng.randint(0, (POINTS - abs(lean)) // 2)
-    number = {1: against + max(lean, 0), -1: against + max(-lean, 0)}
-    number[0] = POINTS - number[1] - number[-1]
-    points = dict.fromkeys(effects, 0)
-    for effect, count in number.items():
-        for thing in rng.choices([t for t, e in effects.items() if e == effect], k=count):
-            points[thing] += 1
-    return points
-
-
-def spread(attitudes: Sequence[float]) -> float:
-    """Mean distance of two attitudes, 0 to 1."""
-    return mean(abs(a - b) for a, b in combinations(attitudes, 2)) / 10
-
-
-def drift(before: Sequence[float], after: Sequence[float], to: Sequence[float]) -> float | None:
-    """How much nearer attitudes have come to where they drift, -1 to 1; None where there are none."""
-    gains = [abs(a - t) - abs(b - t) for a, b, t in zip(before, after, to, strict=True)]
-    return mean(gains) / 10 if gains else None
+# by level
+CITIZENS = (3, 4, 5)
+THINGS = (3, 4, 6)  # that the plan makes better or worse or leaves as they are
+ROUNDS = (2, 2, 4)
 
 
 class Opinion(ScriptedEnv):
@@ -134,31 +71,26 @@ class Opinion(ScriptedEnv):
 
     @property
     def seats(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(f"citizen_{i}" for i in range(LEVELS[self.level].citizens))
+        return tuple(f"citizen_{i}" for i in range(CITIZENS[self.level]))
 
     def script(self, rng: random.Random) -> Script:
-        level = LEVELS[self.level]
-        plan = self.item("plan", self._plan, key=lambda plan: f"{plan.name} in {plan.town}")
-        points = {s: self.secret(s, "points", lambda r: draw_points(r, plan.effects)) for s in self.seats}
-        effects = {thing: -e if self.mirrored else e for thing, e in plan.effects.items()}
-        assigned = {s: attitude(points[s], effects) for s in self.seats}
-        changes = [f"{EFFECTS[e]} {thing}" for thing, e in effects.items()]
-        text = rng.choice(ANNOUNCED if self.level else ANNOUNCED[:1]).format(town=plan.town, plan=plan.name)
-        self.tell(f"{text} It is {', '.join(changes)}." if self.level else text)
-        default = yield from self._aside(SELF)
-        values = rng.choice(VALUES) + SUM if self.level else "You are {me}. Your attitude: {attitude}."
-        for seat in self.seats:
-            mine = ", ".join(f"{n} to {thing}" for thing, n in points[seat].items() if n)
-            self.tell(values.format(me=seat, points=mine, attitude=assigned[seat]), to=seat)
+        plan = self.item("plan", lambda r: attitudes.draw_plan(r, self.split, THINGS[self.level]), attitudes.Plan.key)
+        points = {s: self.secret(s, "points", lambda r: attitudes.draw_points(r, plan.effects)) for s in self.seats}
+        plan = plan.mirrored() if self.mirrored else plan
+        assigned = {s: attitude(points[s], plan.effects) for s in self.seats}
+        self.tell(attitudes.announcement(rng, plan, self.level))
+        default = yield from self._aside(attitudes.SELF)
+        for seat, text in attitudes.standings(rng, points, assigned, self.level).items():
+            self.tell(text, to=seat)
 
-        asked = [(yield from self._aside(NOW))]
-        for _ in range(0 if self.silent else self.rounds or level.rounds):
+        asked = [(yield from self._aside(attitudes.NOW))]
+        for _ in range(0 if self.silent else self.rounds or ROUNDS[self.level]):
             words = () if self.level else ("say for|against", "pass")
             moves = yield self.turn(self.seats, *words, default=None if self.level else "pass")
             for seat, move in moves.items():
                 side = f"{seat} is {move.args[0]} it." if move.args else f"{seat} says nothing."
                 self.tell(says(seat, move) if self.level else side)
-            asked.append((yield from self._aside(NOW)))
+            asked.append((yield from self._aside(attitudes.NOW)))
         self.tell("What is your attitude?")
         moves = yield self.turn(self.seats, "attitude 0..10", default="attitude 5")
 
@@ -166,13 +98,12 @@ class Opinion(ScriptedEnv):
         fit = {s: 1 - abs(given[s] - assigned[s]) / 10 for s in self.seats}
         if not self.unpaid:
             self.reward(fit)
-        middle = mean(assigned.values())
         both = [s for s in self.seats if s in default and s in asked[-1]]
         self.outcome(
             assigned=assigned,
             attitudes=given,
             fidelity=mean(fit.values()),
-            convergence=drift([*assigned.values()], [*given.values()], [middle] * len(given)),
+            convergence=drift([*assigned.values()], [*given.values()], [mean(assigned.values())] * len(given)),
             polarization=spread([*given.values()]),
             assigned_polarization=spread([*assigned.values()]),
             asked=asked,
@@ -180,33 +111,13 @@ class Opinion(ScriptedEnv):
             drift_to_default=drift(*([of[s] for s in both] for of in (assigned, asked[-1], default))),
         )
 
-    def _plan(self, rng: random.Random) -> Plan:
-        ood = self.split == "ood"
-        things = rng.sample(THINGS[ood], LEVELS[self.level].things)
-        effects = [1, 0, -1, *(rng.choice((1, -1)) for _ in things[3:])]
-        town, name = rng.choice(pools(self.split).towns), rng.choice(PLANS[ood])
-        return Plan(town, name, dict(zip(things, rng.sample(effects, len(effects)), strict=True)))
-
     def _aside(self, question: str) -> Script:
         """The attitudes that the seats give aside, where they give one number; nobody is asked at level 0."""
-        if not self.level:
-            return {}
-        answers = yield tuple(self.probe(s, question) for s in self.seats)
-        found = {s: re.findall(r"\b(?:10|\d)\b", re.sub(r"(/|out of) *10", "", t or "")) for s, t in answers.items()}
-        return {s: int(numbers[0]) for s, numbers in found.items() if len(set(numbers)) == 1}
+        answers = yield tuple(self.probe(s, question) for s in self.seats if self.level)
+        return {s: n for s, text in answers.items() if (n := attitudes.read_attitude(text or "")) is not None}
 
 
 # -- players -----------------------------------------------------------------------------------------------------
-
-
-def _own(request: Request) -> int:
-    """The attitude that was assigned, by what the seat was told."""
-    plan, values = request.heard[:2]
-    told = re.search(r"Your attitude: (\d+)", values)
-    if told:
-        return int(told[1])
-    effect = {thing: e for e, word in EFFECTS.items() for thing in re.findall(rf"{word} (\w+)", plan)}
-    return attitude({thing: int(n) for n, thing in re.findall(r"(\d) to (\w+)", values)}, effect)
 
 
 def _give(request: Request, number: int) -> str:
@@ -220,18 +131,18 @@ def _give(request: Request, number: int) -> str:
 
 
 def _greedy(request: Request) -> str:
-    own = _own(request)
+    own = read_standing(request.heard)
     return _give(request, 10 if own > 5 else 0 if own < 5 else 5)
 
 
 def _oracle(request: Request) -> str:
-    return _give(request, _own(request))
+    return _give(request, read_standing(request.heard))
 
 
 def _conformist(request: Request) -> str:
     others = " ".join(text for text in request.heard if not text.startswith(request.seat))
     pull = 2 * (len(re.findall(r"\bfor it\b", others)) - len(re.findall(r"\bagainst it\b", others)))
-    return _give(request, min(10, max(0, _own(request) + pull)))
+    return _give(request, min(10, max(0, read_standing(request.heard) + pull)))
 
 
 Opinion.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle, "conformist": _conformist}
