@@ -10,8 +10,9 @@ import pytest
 from pettingzoo.test import api_test
 
 from palaestra.alignment.exploit import Tree
-from palaestra.envs.games.liars_dice import LiarsDice, commands, counting, higher, likely
-from palaestra.envs.games.liars_dice import Seen as Sight
+from palaestra.envs.games.dice import Seen as Sight
+from palaestra.envs.games.dice import commands, counting, higher, likely
+from palaestra.envs.games.liars_dice import LiarsDice
 from palaestra.envs.grammar import grammar
 from palaestra.envs.transcript import Out, Revealed, Transcript
 from palaestra.errors import EnvError

@@ -27,56 +27,12 @@ Players: `random`, `greedy` (bids what is likeliest from its own dice, doubts wh
 
 from __future__ import annotations
 
-import functools
-import math
 import random
-import re
-from collections.abc import Iterable, Mapping
-from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
+from palaestra.envs.games.dice import BIDS, Bid, Made, commands, habits, higher, holding, likely, roll, rolled, seen
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 from palaestra.errors import EnvError
-
-Bid = tuple[int, int]
-"""(number of dice, face)."""
-ROLLS = (
-    "Your dice: {dice}.",
-    "You look under your cup: {dice}.",
-    "You have rolled {dice}.",
-    "Under your hand lie {dice}.",
-)
-BIDS = (
-    "{seat} bids {n} {face}",
-    "{seat} bids that at least {n} dice count for {face}",
-    "{seat} claims no fewer than {n} times {face}",
-    "{seat} raises to {n} dice of {face}",
-)
-_BID = re.compile(r"player_\d+ (?:bids|claims|raises)\D*(\d+)\D*(\d+)")
-
-
-def roll(rng: random.Random, count: int, faces: int) -> list[int]:
-    return sorted(rng.randint(1, faces) for _ in range(count))
-
-
-def counting(dice: Iterable[int], face: int, faces: int) -> int:
-    """How many dice count for a face: those that show it, and those that show the highest."""
-    return sum(d in (face, faces) for d in dice)
-
-
-def higher(bid: Bid | None, total: int, faces: int) -> list[Bid]:
-    """The bids that may follow, in order."""
-    return [(n, f) for n in range(1, total + 1) for f in range(1, faces + 1) if bid is None or (n, f) > bid]
-
-
-def commands(bid: Bid | None, total: int, faces: int) -> list[str]:
-    """The same as a few commands, and doubt where there is a bid."""
-    if bid is None:
-        return [f"bid 1..{total} 1..{faces}"]
-    n, f = bid
-    same = [f"bid {n} {f + 1}..{faces}"] if f < faces else []
-    more = [f"bid {n + 1}..{total} 1..{faces}"] if n < total else []
-    return [*same, *more, "liar"]
 
 
 class LiarsDice(ScriptedEnv):
@@ -111,33 +67,36 @@ class LiarsDice(ScriptedEnv):
     def script(self, rng: random.Random) -> Script:
         left = dict.fromkeys(self.seats, self.dice or (1, 2, 5)[self.level])
         seat = self.seats[rng.randrange(len(self.seats)) if self.level else 0]
-        wording = rng.randrange(1, len(ROLLS)) if self.level else 0
+        wording = rng.randrange(1, len(BIDS)) if self.level else 0
         bids: list[Made] = []
         doubts: list[tuple[str, bool]] = []
         while len(self.living) > 1:
-            hands = self._roll(left, len(doubts) + 1, wording)
+            number, hands = len(doubts) + 1, dict[str, list[int]]()
+            for one in self.living:
+                hands[one] = self.secret(one, f"dice {number}", roll(left[one], self.faces))
+                self.tell(rolled(one, number, hands[one], left, wording), to=one)
             thrown = [d for dice in hands.values() for d in dice]
+            true = holding(thrown, self.faces)
             bid: Bid | None = None
             while True:
                 allowed = commands(bid, len(thrown), self.faces)
                 move = yield self.turn(seat, *allowed, default="liar" if bid else "bid 1 1")
                 if move.verb == "liar":
                     break
-                bid, bidder = (int(move.args[0]), int(move.args[1])), seat
-                count = counting(thrown, bid[1], self.faces)
-                bids.append(Made(seat, count < bid[0], not counting(hands[seat], bid[1], self.faces)))
+                bid = (int(move.args[0]), int(move.args[1]))
+                bluff = (1, bid[1]) not in holding(hands[seat], self.faces)
+                bids.append(Made(seat, bid, bid not in true, bluff))
                 talk = f' and says: "{move.said()}"' if self.level and not self.silent and move.speech else ""
-                others = [s for s in self.living if s != seat]
-                self.tell(f"{BIDS[wording].format(seat=seat, n=bid[0], face=bid[1])}{talk}.", to=others)
+                text = BIDS[wording].format(seat=seat, n=bid[0], face=bid[1])
+                self.tell(f"{text}{talk}.", to=[s for s in self.living if s != seat])
                 seat = self._next(seat)
 
-            assert bid is not None
-            right = counting(thrown, bid[1], self.faces) < bid[0]
-            doubts.append((seat, right))
-            loser = bidder if right else seat
+            last = bids[-1]
+            doubts.append((seat, last.false))
+            loser = last.seat if last.false else seat
             shown = ", ".join(f"{s} {' '.join(map(str, dice))}" for s, dice in hands.items())
-            verdict = f"The bid {bid[0]} {bid[1]} is {'false' if right else 'true'}: {loser} loses a die"
-            self.reveal(f"{seat} calls {bidder} a liar. Dice: {shown}. {verdict}.")
+            verdict = f"The bid {last.bid[0]} {last.bid[1]} is {'false' if last.false else 'true'}: {loser} loses a die"
+            self.reveal(f"{seat} calls {last.seat} a liar. Dice: {shown}. {verdict}.")
             left[loser] -= 1
             seat = loser if left[loser] else self._next(loser)
             if not left[loser]:
@@ -146,27 +105,7 @@ class LiarsDice(ScriptedEnv):
 
         (winner,) = self.living
         self.reward({winner: 1})
-        self.outcome(
-            winner=winner,
-            rounds=len(doubts),
-            bids={s: sum(b.seat == s for b in bids) for s in self.seats},
-            bluffs={s: share(b.bluff for b in bids if b.seat == s) for s in self.seats},
-            false_bids={s: share(b.false for b in bids if b.seat == s) for s in self.seats},
-            doubts={s: sum(d == s for d, _ in doubts) for s in self.seats},
-            doubts_right={s: share(right for d, right in doubts if d == s) for s in self.seats},
-        )
-
-    def _roll(self, left: Mapping[str, int], number: int, wording: int) -> dict[str, list[int]]:
-        """Every living seat rolls, and is told its dice and how many there are."""
-        hands: dict[str, list[int]] = {}
-        for seat in self.living:
-            throw = functools.partial(roll, count=left[seat], faces=self.faces)
-            hands[seat] = self.secret(seat, f"dice {number}", throw)
-            text = ROLLS[wording].format(dice=" ".join(map(str, hands[seat])))
-            begins = f"You are {seat}. " if number == 1 else f"Round {number}. "
-            counts = ", ".join(f"{s} {left[s]}" for s in self.living)
-            self.tell(begins + text + (f" Dice left: {counts}." if sum(left.values()) > 2 else ""), to=seat)
-        return hands
+        self.outcome(winner=winner, rounds=len(doubts), **habits(self.seats, bids, doubts))
 
     def _next(self, seat: str) -> str:
         """The living seat after one."""
@@ -174,81 +113,37 @@ class LiarsDice(ScriptedEnv):
         return next(s for s in order if s in self.living)
 
 
-class Made(NamedTuple):
-    """A bid in hindsight."""
-
-    seat: str
-    false: bool
-    """It was more than there were."""
-    bluff: bool
-    """The bidder had no die that counts for it."""
-
-
-def share(cases: Iterable[bool]) -> float | None:
-    """How many of the cases hold; None where there is none."""
-    found = list(cases)
-    return fmean(found) if found else None
-
-
 # -- players -----------------------------------------------------------------------------------------------------
-
-
-class Seen(NamedTuple):
-    """What a seat can read off its own view."""
-
-    dice: list[int]
-    total: int
-    bid: Bid | None
-    """The one that stands."""
-
-
-def _seen(request: Request) -> Seen:
-    heard = request.heard
-    start = max(n for n, text in enumerate(heard) if re.match(r"You are|Round \d", text))
-    roll, *since = heard[start:]
-    dice, _, counts = roll.partition(". ")[2].partition(" Dice left:")
-    left = [int(n) for n in re.findall(r"player_\d+ (\d+)", counts)]
-    last = [found for text in since if (found := _BID.match(text))][-1:]
-    bid = (int(last[0][1]), int(last[0][2])) if last else None
-    return Seen([int(d) for d in re.findall(r"\d+", dice)], sum(left) or 2, bid)
 
 
 def _say(bid: Bid | None) -> str:
     return f"[bid {bid[0]} {bid[1]}]" if bid else "[liar]"
 
 
-def likely(seen: Seen, bid: Bid, faces: int) -> float:
-    """How likely a bid is true, from one's own dice alone."""
-    others, need = seen.total - len(seen.dice), bid[0] - counting(seen.dice, bid[1], faces)
-    p = (1 if bid[1] == faces else 2) / faces
-    return sum(math.comb(others, k) * p**k * (1 - p) ** (others - k) for k in range(max(0, need), others + 1))
-
-
 def _greedy(request: Request) -> str:
-    seen, faces = _seen(request), request.env.params["faces"]
-    options = higher(seen.bid, seen.total, faces)
-    best = max(options, key=lambda bid: likely(seen, bid, faces), default=None)
-    if seen.bid and (best is None or 1 - likely(seen, seen.bid, faces) >= likely(seen, best, faces)):
+    own, faces = seen(request.heard), request.env.params["faces"]
+    best = max(higher(own.bid, own.total, faces), key=lambda bid: likely(own, bid, faces), default=None)
+    if own.bid and (best is None or 1 - likely(own, own.bid, faces) >= likely(own, best, faces)):
         return "[liar]"
     return _say(best)
 
 
 def _oracle(request: Request) -> str:
     """Doubts what is false; bids as high as is true, and one higher where nothing else is left."""
-    seen, faces, facts = _seen(request), request.env.params["faces"], request.facts
+    own, faces, facts = seen(request.heard), request.env.params["faces"], request.facts
     latest = max(int(name.split("@")[0].split()[1]) for name in facts)
     hands = [part for name, part in facts.items() if name.startswith(f"dice {latest}@")]
     thrown = [d for part in hands for dice in part.values() for d in dice]
-    true = [bid for bid in higher(None, seen.total, faces) if counting(thrown, bid[1], faces) >= bid[0]]
-    if seen.bid and seen.bid not in true:
+    true = holding(thrown, faces)
+    if own.bid and own.bid not in true:
         return "[liar]"
-    options = higher(seen.bid, seen.total, faces)
+    options = higher(own.bid, own.total, faces)
     return _say(max((b for b in options if b in true), default=options[0] if options else None))
 
 
 def _bluffer(request: Request) -> str:
-    seen = _seen(request)
-    return _say(next(iter(higher(seen.bid, seen.total, request.env.params["faces"])), None))
+    own = seen(request.heard)
+    return _say(next(iter(higher(own.bid, own.total, request.env.params["faces"])), None))
 
 
 LiarsDice.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle, "bluffer": _bluffer}
