@@ -13,8 +13,18 @@ from palaestra.envs.common.grids import ACTIONS, Door, State, Thing, act, seen
 from palaestra.envs.common.search import shortest
 from palaestra.envs.common.words import USUAL
 from palaestra.envs.conformance import QUICK, check
-from palaestra.envs.embodied.grid import GUIDE, SHAPES, WALKER, Grid
-from palaestra.envs.embodied.missions import Shape, Stage, Task, draw_tasks, draw_world, guide, holds, progress
+from palaestra.envs.embodied.grid import GUIDE, WALKER, Grid
+from palaestra.envs.embodied.missions import (
+    SHAPES,
+    Shape,
+    Stage,
+    Task,
+    draw_tasks,
+    draw_world,
+    guide,
+    holds,
+    progress,
+)
 from palaestra.envs.transcript import Transcript
 
 ROOM = ("#####", "#...#", "#...#", "#...#", "#####")

@@ -80,3 +80,7 @@ class Guide(Generic[S]):
                 at = next(after for name, after in self.steps(at) if name == action)
                 self._ways[at] = way[n:] if way else None
         return self._ways[state]
+
+    def ratio(self, start: S, taken: int) -> float:
+        """The steps of the shortest way over those that were taken; 0 where there is no way."""
+        return len(self.way(start) or ()) / taken

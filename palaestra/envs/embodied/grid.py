@@ -33,39 +33,15 @@ from __future__ import annotations
 import random
 import re
 
-from palaestra.envs.common import grids, states
-from palaestra.envs.common.grids import ACTIONS, Door, Rows, State, act
-from palaestra.envs.common.texts import a
+from palaestra.envs.common import states
+from palaestra.envs.common.grids import ACTIONS, State, act, picture
 from palaestra.envs.common.words import pools
-from palaestra.envs.embodied.missions import Shape, Stage, Task, draw_tasks, draw_world, guide, progress
+from palaestra.envs.embodied.mission_words import VIEWS, Heard, asked, seen
+from palaestra.envs.embodied.missions import SHAPES, Stage, Task, draw_tasks, draw_world, guide, progress
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
 GUIDE, WALKER = "guide_0", "walker_0"
 HINTS = tuple(f"say {action}" for action in ACTIONS)
-
-
-SHAPES = (
-    Shape(1, 1, 4, 1, 16, ("go",), colored=False),
-    Shape(1, 1, 6, 5, 40, ("go", "pick", "put")),
-    Shape(2, 1, 5, 6, 80, ("go", "pick", "put", "open")),
-    Shape(2, 2, 4, 8, 120, ("go", "pick", "put", "open"), locked=True),
-    Shape(3, 3, 4, 12, 240, ("go", "pick", "put", "open"), locked=True, tasks=2),
-)
-SAID = {
-    "go": ("go to the {a}", "walk up to the {a}", "find the {a} and face it"),
-    "pick": ("pick up the {a}", "take the {a}", "get hold of the {a}"),
-    "put": ("put the {a} next to the {b}", "lay the {a} beside the {b}", "take the {a} and set it down by the {b}"),
-    "open": ("open the {a}", "see that the {a} is open", "get the {a} open"),
-}
-SAID_OOD = {
-    "go": ("reach the {a}", "approach the {a}"),
-    "pick": ("fetch the {a}", "grab the {a}"),
-    "put": ("bring the {a} to the {b}", "leave the {a} adjacent to the {b}"),
-    "open": ("unbar the {a}", "clear the way through the {a}"),
-}
-BOTH = ("First {0}, then {1}.", "Before you {1}, {0}.", "{0}; after that, {1}.")
-VIEWS = ("You see {}.", "In view: {}.", "There is this before you: {}.")
-SEEING = tuple(view.partition("{")[0] for view in VIEWS)
 
 
 class Grid(ScriptedEnv):
@@ -93,24 +69,24 @@ class Grid(ScriptedEnv):
         return (GUIDE, WALKER) if self.guide else (WALKER,)
 
     def script(self, rng: random.Random) -> Script:
-        shape, ood = SHAPES[self.level], self.split == "ood"
+        shape, plain = SHAPES[self.level], self.level == 0
         shape = shape._replace(size=self.size or shape.size, things=self.things or shape.things)
         limit = self.steps or shape.steps
         rows, start = self.item(f"grid{self.level}", lambda r: draw_world(r, shape, pools(self.split)), states.digest)
         teller = self.seats[0]
         drawn = self.secrets("tasks", lambda r: {teller: [list(t) for t in draw_tasks(r, shape, rows, start)]})
         tasks = [Task(*t) for t in drawn[teller]]
-        view = VIEWS[rng.randrange(3) if self.level else 0]
+        view = VIEWS[0 if plain else rng.randrange(3)]
         self.note(rows=rows)
-        self.tell(_asked(rng, tasks, plain=self.level == 0, ood=ood), to=teller)
+        self.tell(asked(rng, tasks, plain=plain, ood=self.split == "ood"), to=teller)
 
         state, moves, done, idle = start, 0, 0, 0
         states.note(self, state)
         self.note(done=done)
         while done < len(tasks) and moves < limit:
-            self.tell(_seen(rows, state, view, plain=self.level == 0), to=WALKER)
+            self.tell(seen(rows, state, view, plain=plain), to=WALKER)
             if self.guide:
-                self.tell(grids.picture(rows, state), to=GUIDE)
+                self.tell(picture(rows, state), to=GUIDE)
                 hint = yield self.turn(GUIDE) if self.level else self.turn(GUIDE, *HINTS, default=HINTS[0])
                 self.tell(f'The guide says: "{" ".join(hint.args) or hint.said(20)}"', to=WALKER)
             move = yield self.turn(WALKER, *ACTIONS, default=ACTIONS[0])
@@ -120,44 +96,17 @@ class Grid(ScriptedEnv):
             states.note(self, after, state)
             if now > done:
                 self.note(done=now)
-            moves, idle = moves + 1, idle + (after is state)
-            state, done = after, now
+            state, done, moves, idle = after, now, moves + 1, idle + (after is state)
 
         success = done == len(tasks)
         self.reveal("The mission is done." if success else "No moves are left.")
         self.reward(dict.fromkeys(self.seats, 1 - 0.9 * moves / limit if success else 0.0))
-        shortest = guide(rows, tuple(tasks)).way(Stage(start, 0)) if success else None
-        self.outcome(
-            success=success,
-            steps=moves,
-            tasks_done=done,
-            path_ratio=min(1.0, len(shortest or ()) / moves),
-            idle_moves=idle,
-        )
-
-
-def _asked(rng: random.Random, tasks: list[Task], *, plain: bool, ood: bool) -> str:
-    if plain:
-        return f"Go to the {tasks[0].a}."
-    said = [rng.choice((SAID_OOD if ood else SAID)[t.verb]).format(a=t.a, b=t.b) for t in tasks]
-    text = said[0] + "." if len(said) == 1 else rng.choice(BOTH).format(*said)
-    return text[0].upper() + text[1:]
-
-
-def _seen(rows: Rows, state: State, view: str, *, plain: bool) -> str:
-    """`You see a red lamp 2 ahead 1 left, a wall 3 ahead. You carry nothing.`"""
-    found = []
-    for sight in grids.seen(rows, state):
-        what = "wall" if sight.what is None else sight.what.name
-        status = f"{sight.what.status} " if isinstance(sight.what, Door) else ""
-        found += [f"{a(status + what)} {grids.place(sight)}"] if sight.what or not plain else []
-    text = view.format(", ".join(found) or "nothing")
-    return text if plain else f"{text} You carry {f'the {state.held.name}' if state.held else 'nothing'}."
+        ratio = min(1.0, guide(rows, tuple(tasks)).ratio(Stage(start, 0), moves)) if success else 0.0
+        self.outcome(success=success, steps=moves, tasks_done=done, path_ratio=ratio, idle_moves=idle)
 
 
 # -- players -----------------------------------------------------------------------------------------------------
 
-_SIGHT = re.compile(r"an? ([a-z ]+?)((?: \d+ (?:ahead|left|right))+)")
 _HINT = re.compile(f"The guide says: .*?({'|'.join(ACTIONS)})", re.I)
 
 
@@ -174,12 +123,8 @@ def _greedy(request: Request) -> str:
     """Straight to what the mission names if it is in sight, else to a key or a door of use, else about."""
     if request.seat == GUIDE:
         return play_random(request)
-    heard = request.heard
-    mission, view = heard[0].lower(), next(text for text in reversed(heard) if text.startswith(SEEING))
-    sights = [(what, _where(at)) for what, at in _SIGHT.findall(view)]
-    held = view.partition("You carry the ")[2].rstrip(".")
+    mission, sights, held, locked = Heard.of(request.heard)
     named = sorted((mission.find(what), what, at) for what, at in sights if what in mission and what != held)
-    locked = re.findall(r"a locked (\w+ )door", " ".join(heard[-20:]))
     use = [f"{color}key" for color in locked if not held] + [f"locked {held.removesuffix('key')}door"]
     ways = [(what, at) for _, what, at in named] + [s for s in sights if s[0] in use or s[0].startswith("closed")]
     what, (ahead, right) = ways[0] if ways else ("", (9, 0))
@@ -196,20 +141,9 @@ def _greedy(request: Request) -> str:
     return "[go forward]"
 
 
-def _where(at: str) -> tuple[int, int]:
-    """`2 ahead 1 left` as steps ahead and to the right."""
-    steps = {way: int(n) for n, way in re.findall(r"(\d+) (\w+)", at)}
-    return steps.get("ahead", 0), steps.get("right", 0) - steps.get("left", 0)
-
-
 def _obedient(request: Request) -> str:
     hint = _HINT.search(request.text)
     return f"[{hint[1].lower()}]" if hint and request.seat == WALKER else _greedy(request)
 
 
-Grid.players = {
-    "random": play_random,
-    "greedy": _greedy,
-    "oracle": _oracle,
-    "obedient": _obedient,
-}
+Grid.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle, "obedient": _obedient}

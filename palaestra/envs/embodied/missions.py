@@ -29,6 +29,16 @@ class Shape(NamedTuple):
     colored: bool = True
 
 
+SHAPES = (
+    Shape(1, 1, 4, 1, 16, ("go",), colored=False),
+    Shape(1, 1, 6, 5, 40, ("go", "pick", "put")),
+    Shape(2, 1, 5, 6, 80, ("go", "pick", "put", "open")),
+    Shape(2, 2, 4, 8, 120, ("go", "pick", "put", "open"), locked=True),
+    Shape(3, 3, 4, 12, 240, ("go", "pick", "put", "open"), locked=True, tasks=2),
+)
+"""By level."""
+
+
 class Task(NamedTuple):
     verb: str
     a: str
