@@ -13,8 +13,8 @@ from palaestra.envs.common.search import shortest
 from palaestra.envs.common.words import USUAL
 from palaestra.envs.conformance import QUICK, check
 from palaestra.envs.embodied import house
-from palaestra.envs.embodied.house import House, Place, State, Task, Thing, after, possible
-from palaestra.envs.embodied.household import SEAT, SIZES, Household
+from palaestra.envs.embodied.house import SIZES, House, Place, State, Task, Thing, after, possible
+from palaestra.envs.embodied.household import SEAT, Household
 from palaestra.envs.transcript import Transcript
 
 HOUSE = House((Place("table", "table"), Place("fridge", "fridge", True), Place("sink", "sink")), "table")

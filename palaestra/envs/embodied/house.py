@@ -28,6 +28,15 @@ class Size(NamedTuple):
     tasks: tuple[str, ...]
 
 
+SIZES = (
+    Size(12, 3, 0, 1, ("place",)),
+    Size(16, 4, 2, 4, ("place", "light")),
+    Size(20, 4, 3, 6, ("place", "light", "clean", "heat", "cool", "two")),
+    Size(30, 7, 6, 10, ("place", "light", "clean", "heat", "cool", "two")),
+)
+"""By level."""
+
+
 class Place(NamedTuple):
     name: str
     kind: str

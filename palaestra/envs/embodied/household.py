@@ -36,53 +36,12 @@ import re
 import msgspec
 
 from palaestra.envs.common import states
-from palaestra.envs.common.texts import a
 from palaestra.envs.common.words import pools
-from palaestra.envs.embodied.house import (
-    DONE,
-    TREAT,
-    House,
-    Size,
-    State,
-    Task,
-    Thing,
-    after,
-    done,
-    draw,
-    guide,
-    possible,
-    shut,
-)
+from palaestra.envs.embodied.house import SIZES, House, State, Task, after, done, draw, guide, possible, shut
+from palaestra.envs.embodied.house_words import VIEWS, Heard, asked, seen
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
 SEAT = "helper_0"
-SIZES = (
-    Size(12, 3, 0, 1, ("place",)),
-    Size(16, 4, 2, 4, ("place", "light")),
-    Size(20, 4, 3, 6, ("place", "light", "clean", "heat", "cool", "two")),
-    Size(30, 7, 6, 10, ("place", "light", "clean", "heat", "cool", "two")),
-)
-SAID = {
-    "place": ("put {x} {to}", "move {x} so that it lies {to}", "see that {x} is {to}"),
-    "light": (
-        "look at {x} by the lamp",
-        "examine {x} under the lamp",
-        "see what {x} looks like in the light of the lamp",
-    ),
-    "clean": ("put {x} {to}, clean", "wash {x} and put it {to}", "clean {x}, then put it {to}"),
-    "heat": ("put {x} {to}, hot", "heat {x} and put it {to}", "warm {x} up, then put it {to}"),
-    "cool": ("put {x} {to}, cold", "cool {x} and put it {to}", "chill {x}, then put it {to}"),
-    "two": ("put both {x} {to}", "move both {x} {to}", "gather both {x} {to}"),
-}
-SAID_OOD = {
-    "place": ("let {x} end up {to}", "{x} belongs {to}"),
-    "light": ("inspect {x} with the lamp on", "hold {x} to the lamp and switch it on"),
-    "clean": ("rinse {x} and leave it {to}", "{x} is wanted {to}, rinsed"),
-    "heat": ("leave {x} {to}, heated", "{x} is wanted {to}, steaming hot"),
-    "cool": ("leave {x} {to}, cooled", "{x} is wanted {to}, ice-cold"),
-    "two": ("let both {x} end up {to}", "both {x} belong {to}"),
-}
-VIEWS = ("You are at {place}. You see {things}.", "{place}: {things}.", "Here, at {place}, you find {things}.")
 
 
 class Household(ScriptedEnv):
@@ -113,7 +72,7 @@ class Household(ScriptedEnv):
         chance = {p.name: self.stream("chance", p.name).randint(4, 10) / 10 for p in house.places}
         slip = self.stream("slips")
         self.note(house=house, task=task)
-        self.tell(f"{_asked(rng, house, task, ood=ood, plain=not self.level)} Places: {', '.join(chance)}.")
+        self.tell(f"{asked(rng, house, task, ood=ood, plain=not self.level)} Places: {', '.join(chance)}.")
         if self.affordance:
             odds = ", ".join(f"{name} {p:.0%}" for name, p in chance.items())
             self.tell(f"What you do at a place works with a chance of: {odds}. Going always works.")
@@ -130,48 +89,13 @@ class Household(ScriptedEnv):
             states.note(self, state, before)
             moves, slips = moves + 1, slips + fails
             searched |= {p.name for p in house.places if p.name == state.at and not shut(state, p)}
-            self.tell(("It does not work. " if fails else "") + _seen(house, state, view))
+            self.tell(("It does not work. " if fails else "") + seen(house, state, view))
 
         success = done(house, task, state)
         self.tell("The task is done." if success else "No moves are left.")
         self.reward({SEAT: float(success)})
-        way = guide(house, task).way(start) if success else None
-        self.outcome(
-            success=success, moves=moves, path_ratio=len(way or ()) / moves, places_searched=len(searched), slips=slips
-        )
-
-
-def _asked(rng: random.Random, house: House, task: Task, *, plain: bool, ood: bool) -> str:
-    kinds = [p.kind for p in house.places]
-    (preposition,) = {p.preposition for p in house.places if p.kind == task.place}
-    to = f"{preposition} {f'the {task.place}' if kinds.count(task.place) == 1 else a(task.place)}"
-    if plain:
-        return f"Put the {task.kind} {to}."
-    x = f"{task.kind} 1 and {task.kind} 2" if task.verb == "two" else a(task.kind)
-    text = rng.choice((SAID_OOD if ood else SAID)[task.verb]).format(x=x, to=to)
-    return text[0].upper() + text[1:] + "."
-
-
-def _seen(house: House, state: State, view: str) -> str:
-    """`You are at cabinet 1. You see a hot apple. You hold a cup.`"""
-    here, held = house.place(state.at), state.held
-    hand = f" You hold {_label(held)}." if held else ""
-    if here is None:
-        return f"You are in the middle of the room.{hand}"
-    if shut(state, here):
-        return f"You are at {_the(here.name)}. It is closed.{hand}"
-    lying = [_label(t) for t in state.things if t.where == here.name] + ["a lamp"] * (house.lamp == here.name)
-    text = view.format(place=_the(here.name), things=", ".join(lying) or "nothing")
-    return text[0].upper() + text[1:] + hand
-
-
-def _label(thing: Thing) -> str:
-    label = f"{thing.state} {thing.name}".strip()
-    return label if label[-1].isdigit() else a(label)
-
-
-def _the(name: str) -> str:
-    return name if name[-1].isdigit() else f"the {name}"
+        ratio = guide(house, task).ratio(start, moves) if success else 0.0
+        self.outcome(success=success, moves=moves, path_ratio=ratio, places_searched=len(searched), slips=slips)
 
 
 # -- players -----------------------------------------------------------------------------------------------------
@@ -184,20 +108,10 @@ def _oracle(request: Request) -> str:
     return f"[{way[0]}]"
 
 
-_CUES = {"clean": "clean|wash|rinse", "heat": "hot|heat|warm", "cool": "cold|cool|chill", "light": "lamp"}
-
-
 def _greedy(request: Request) -> str:
     """Looks into one place after the other until it sees what the task names; then treats it, and puts it."""
-    heard, moves = request.heard, [move[1:-1] for move in request.legal_actions]
-    mission, _, listed = heard[0].lower().rstrip(".").partition(". places: ")
-    now = next(text for text in reversed(heard) if not text.startswith("That is not"))
-    label = found[1] if (found := re.search(r"You hold (?:an? )?(.*)\.", now)) else ""
-    held = re.sub("^(clean|hot|cold) ", "", label)
-    named = lambda name: re.search(rf"\b{name.rstrip('0123456789 ')}\b", mission) is not None
-    verb = next((verb for verb, cue in _CUES.items() if re.search(cue, mission)), "place")
-
-    places = listed.split(", ")
+    moves, heard = [move[1:-1] for move in request.legal_actions], Heard.of(request.heard)
+    held, places, named = heard.held, heard.places, heard.names
     at = next((p for p in places if f"go to {p}" not in moves), "")
     goals = [p for p in places if named(p)]
     stops, act = goals, f"put {held}"
@@ -210,10 +124,10 @@ def _greedy(request: Request) -> str:
             return f"[{take[0]}]"
     elif not named(held):
         stops = [at]
-    elif verb == "light":
+    elif heard.verb == "light":
         stops, act = [at if "use lamp" in moves else request.rng.choice(places)], "use"
-    elif verb in TREAT and DONE[verb] not in label:
-        stops, act = [TREAT[verb]], verb
+    elif heard.due_at:
+        stops, act = [heard.due_at], heard.verb
     if at not in stops:
         return f"[go to {stops[0]}]"
     return f"[{next(m for verb in (act, 'open', 'go') for m in moves if m.startswith(verb))}]"
