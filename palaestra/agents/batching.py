@@ -102,6 +102,18 @@ async def serve(engine: Batched, kind: str, job: Any) -> Any:
     return answer
 
 
+async def apart(awaitable: Awaitable[T]) -> T:
+    """The result of something that is served elsewhere: the others go on, and are not waited for with it."""
+    batcher = _batcher.get()
+    if batcher is None:
+        return await awaitable
+    batcher.idle()
+    try:
+        return await awaitable
+    finally:
+        batcher.running += 1
+
+
 async def gather(*awaitables: Awaitable[T]) -> list[T]:
     """`asyncio.gather` that keeps the batcher's count: the caller rests while its parts run."""
     if len(awaitables) == 1:

@@ -73,6 +73,8 @@ class Trajectory(msgspec.Struct):
     choices: list[Choice] = []
     stops: list[str] = []
     """Why each reply ended: "stop", "length", "choice" or "context"."""
+    versions: list[tuple[int, int]] = []
+    """Where weights changed while it was sampled: (number of the token in the sequence, version from there on)."""
 
     def ids(self) -> list[int]:
         """All tokens, in order."""

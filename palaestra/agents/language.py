@@ -149,6 +149,7 @@ class LanguageSitter:
             self._trajectory.choices.append(Choice(turn, len(self.ids), candidates, -1, []))
         seed = draw_seed(self.key, self.seat, turn)
         done: Completion = await policy.engine.generate(self.ids, policy.sampling, policy.ref, seed)
+        self._trajectory.versions += [(len(self.ids) + start, version) for version, start in done.versions]
         self._append("sampled", done.ids, turn, done.logprobs)
         text = policy.renderer.decode(done.ids)
         self._said(text, done.stop, done.ids)

@@ -20,12 +20,14 @@ class Sampling(msgspec.Struct, frozen=True):
 class Completion(NamedTuple):
     """Sampled ids (the stop token included where one was sampled), their natural-log probabilities, and why it ended.
 
-    `stop` is "stop", "length", or "context" where the prefix left no room (then `ids` is empty).
+    `stop` is "stop", "length", or "context" where the prefix left no room (then `ids` is empty). `versions` is there
+    where weights changed on the way: (version, first of its ids), in order.
     """
 
     ids: list[int]
     logprobs: list[float]
     stop: str
+    versions: tuple[tuple[int, int], ...] = ()
 
 
 class Engine(Protocol):
