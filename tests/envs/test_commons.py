@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pettingzoo.test import api_test
 
-from palaestra.envs.social.commons import FISHERS, Commons, fair_share, grow, plan, share_out
+from palaestra.envs.social.commons import FISHERS, Commons
+from palaestra.envs.social.lake import fair_share, grow, plan, share_out
 from palaestra.envs.transcript import Instance, Transcript
 
 

@@ -1,8 +1,13 @@
-"""Scripted players made of others."""
+"""Scripted players made of others, and what they read off a turn."""
 
 from __future__ import annotations
 
 from palaestra.envs.script import Player, Request, play_random
+
+
+def most(request: Request) -> int:
+    """The largest number that the turn's first command takes."""
+    return int(request.commands[0].rpartition("..")[2])
 
 
 def at_times(player: Player, share: float) -> Player:

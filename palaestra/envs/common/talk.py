@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from palaestra.envs.grammar import Move
 from palaestra.envs.script import Script, ScriptedEnv
 
@@ -24,6 +26,11 @@ def pledge_round(env: ScriptedEnv, most: int, promise: str) -> Script:
         pledge = promise.format(*move.args) if move.verb == "pledge" else "nothing"
         env.tell(heard(f"{seat} pledges {pledge}.", move))
     return {seat: int(move.args[0]) for seat, move in said.items() if move.verb == "pledge"}
+
+
+def by_name(amounts: Mapping[str, int]) -> str:
+    """` fisher_0 3, fisher_1 5.`: what each did, as an addition to a message."""
+    return " " + ", ".join(f"{seat} {n}" for seat, n in amounts.items()) + "."
 
 
 def says(seat: str, move: Move, max_words: int = MAX_WORDS) -> str:

@@ -32,60 +32,15 @@ as each of them.
 
 from __future__ import annotations
 
-import functools
 import random
-import re
-from collections.abc import Sequence
 
-from palaestra.envs.common.measures import equality
-from palaestra.envs.common.talk import pledge_round
+from palaestra.envs.common.measures import equality, share
+from palaestra.envs.common.players import most
+from palaestra.envs.common.talk import by_name, pledge_round
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
+from palaestra.envs.social.lake import OPENINGS, N, draw_lake, fair_share, grow, look, now, plan, share_out
 
-FISHERS = tuple(f"fisher_{i}" for i in range(5))
-N = len(FISHERS)
-GROWTH = (1.5, 2.0, 2.5)
-
-
-def grow(rest: int, capacity: int, factor: float = 2.0) -> int:
-    """The fish of the next round: below a twentieth of the capacity they are gone."""
-    return 0 if rest * 20 < capacity else min(capacity, int(rest * factor))
-
-
-def share_out(wanted: Sequence[int], stock: int, first: int = 0) -> list[int]:
-    """What each gets: all that is wanted, or the stock in proportion, in whole fish.
-
-    Fish left over by rounding go to the largest remainders; equal ones by order, beginning with `first`.
-    """
-    total = sum(wanted)
-    if total <= stock:
-        return list(wanted)
-    got = [w * stock // total for w in wanted]
-    order = sorted(range(len(wanted)), key=lambda i: (-(wanted[i] * stock % total), (i - first) % len(wanted)))
-    for i in order[: stock - sum(got)]:
-        got[i] += 1
-    return got
-
-
-def fair_share(stock: int) -> int:
-    """A fifth of what grows again (half of the fish), rounded up; who takes more over-uses the lake."""
-    return -(-stock // (2 * N))
-
-
-@functools.lru_cache(256)
-def plan(capacity: int, rounds: int, most: int) -> list[list[tuple[int, int]]]:
-    """The best joint plan: `plan(...)[r][s]` = (fish still to be had, fish to take now), r rounds left, stock s.
-
-    `most` is the largest sum that can be taken in a round. Growth by two; of equal plans the one that takes less now.
-    """
-    table = [[(0, 0)] * (capacity + 1)]
-    for left in range(1, rounds + 1):
-        before = table[left - 1]
-        row = []
-        for stock in range(capacity + 1):
-            options = ((take + before[grow(stock - take, capacity)][0], take) for take in range(min(stock, most) + 1))
-            row.append(max(options, key=lambda o: (o[0], -o[1])))
-        table.append(row)
-    return table
+FISHERS = tuple(f"fisher_{i}" for i in range(N))
 
 
 class Commons(ScriptedEnv):
@@ -113,37 +68,30 @@ class Commons(ScriptedEnv):
     def script(self, rng: random.Random) -> Script:
         rounds = self.rounds or (12 if self.level else 6)
         top = 50 if self.level else 8
-        capacity, stock = self.item("lake", self._lake)
+        capacity, stock = self.item("lake", lambda r: draw_lake(r, self.level, self.split))
         best = plan(capacity, rounds, top * N)[rounds][stock][0]
-        wording = rng.randrange(len(STARTS)) if self.level else 0
-        by_name = self.level > 0 and not self.anonymous
+        opening = f"{rng.choice(OPENINGS) if self.level else OPENINGS[0]} There are {rounds} rounds. {now(stock, 1)}"
         for seat in self.seats:
-            opening = STARTS[wording].format(seat=seat, capacity=capacity)
-            self.tell(f"{opening} There are {rounds} rounds. {_now(stock, 1)}", to=seat)
-
-        pledges: dict[str, int] = {}
-        if self.level and not self.silent:
-            pledges = yield from pledge_round(self, top, "to take at most {} a round")
+            self.tell(opening.format(seat=seat, capacity=capacity), to=seat)
+        talks = self.level and not self.silent
+        pledges = (yield from pledge_round(self, top, "to take at most {} a round")) if talks else {}
 
         caught = dict.fromkeys(self.seats, 0)
-        over = broken = asked = played = 0
+        over, broken = list[bool](), list[bool]()
+        played = 0
         while stock and played < rounds:
             moves = yield self.turn(self.seats, f"take 0..{top}", default="take 0")
-            wanted = [int(moves[s].args[0]) for s in self.seats]
-            got = dict(zip(self.seats, share_out(wanted, stock, played % N), strict=True))
-            for seat in self.seats:
-                caught[seat] += got[seat]
-            broken += sum(w > pledges[s] for s, w in zip(self.seats, wanted, strict=True) if s in pledges)
+            wanted = {s: int(moves[s].args[0]) for s in self.seats}
+            got = dict(zip(self.seats, share_out(list(wanted.values()), stock, played % N), strict=True))
+            caught = {s: caught[s] + got[s] for s in self.seats}
+            broken += [wanted[s] > pledge for s, pledge in pledges.items()]
             if played < rounds - 1:  # in the last round there is nothing to save for
-                over += sum(w > fair_share(stock) for w in wanted)
-                asked += N
-            factor = rng.choice(GROWTH) if self.shocks else 2.0
-            stock = grow(stock - sum(got.values()), capacity, factor)
+                over += [n > fair_share(stock) for n in wanted.values()]
+            stock = grow(stock - sum(got.values()), capacity, rng.choice((1.5, 2.0, 2.5)) if self.shocks else 2.0)
             played += 1
-            after = _now(stock, played + 1) if played < rounds else "The season is over."
+            after = now(stock, played + 1) if played < rounds else "The season is over."
             if self.level:
-                names = " " + ", ".join(f"{s} {n}" for s, n in got.items()) + "." if by_name else ""
-                after = f"All got {sum(got.values())}.{names} {after}"
+                after = f"All got {sum(got.values())}.{'' if self.anonymous else by_name(got)} {after}"
             for seat in self.seats:
                 self.tell(f"You got {got[seat]}. {after}", to=seat)
 
@@ -154,87 +102,41 @@ class Commons(ScriptedEnv):
             caught=caught,
             efficiency=sum(caught.values()) / best,
             equality=equality(list(caught.values())),
-            over_use=over / asked if asked else None,
+            over_use=share(over),
             pledges=pledges,
-            promises_broken=broken / (played * len(pledges)) if pledges else None,
+            promises_broken=share(broken),
         )
-
-    def _lake(self, rng: random.Random) -> tuple[int, int]:
-        """(capacity, fish at the start)."""
-        capacity = 100 if self.level else rng.randrange(16, 25)
-        half = capacity // 2
-        return capacity, rng.randrange(capacity // 5, half) if self.split == "ood" else rng.randint(half, capacity)
-
-
-STARTS = (
-    "You are {seat}. The lake holds at most {capacity}.",
-    "You are {seat}, one of five fishers at a lake that can feed {capacity} fish.",
-    "Your name is {seat}. Five of you fish here; the lake has room for {capacity} fish.",
-)
-
-
-def _now(stock: int, turn: int) -> str:
-    return f"Round {turn}: {stock} fish." if stock else "The fish are gone."
 
 
 # -- players -----------------------------------------------------------------------------------------------------
-
-
-def _lake_now(request: Request) -> tuple[int, int, int, int]:
-    """Capacity, fish, round and number of rounds, as the seat was told."""
-    told = request.heard
-    capacity = re.search(r"(?:at most|feed|room for) (\d+)", told[0])
-    rounds = re.search(r"There are (\d+) rounds", told[0])
-    now = [found for text in told if (found := re.search(r"Round (\d+): (\d+) fish\.\Z", text))][-1]
-    assert capacity is not None and rounds is not None
-    return int(capacity[1]), int(now[2]), int(now[1]), int(rounds[1])
-
-
-def _top(request: Request) -> int:
-    return int(request.commands[0].rpartition("..")[2])
 
 
 def _talks(request: Request) -> bool:
     return "pass" in request.commands
 
 
-def _mine(total: int, seat: str, turn: int) -> int:
-    """A seat's part of a joint take; odd fish go round by turns."""
-    return total // N + ((FISHERS.index(seat) - turn) % N < total % N)
-
-
 def _greedy(request: Request) -> str:
-    return "[pass]" if _talks(request) else f"[take {_top(request)}]"
-
-
-def _planned(request: Request) -> int:
-    capacity, stock, turn, rounds = _lake_now(request)
-    left = rounds - turn + 1
-    return _mine(plan(capacity, left, _top(request) * N)[left][stock][1], request.seat, turn)
+    return "[pass]" if _talks(request) else f"[take {most(request)}]"
 
 
 def _oracle(request: Request) -> str:
-    return "Let us take half of the fish each round. [pledge 50]" if _talks(request) else f"[take {_planned(request)}]"
+    if _talks(request):
+        return "Let us take half of the fish each round. [pledge 50]"
+    lake = look(request.heard)
+    return f"[take {lake.part(lake.planned(most(request)), FISHERS.index(request.seat))}]"
 
 
 def _cautious(request: Request) -> str:
-    if _talks(request):
-        return "[pledge 10]"
-    _, stock, turn, _ = _lake_now(request)
-    return f"[take {_mine(stock // 4, request.seat, turn)}]"
+    lake = look(request.heard)
+    return "[pledge 10]" if _talks(request) else f"[take {lake.part(lake.stock // 4, FISHERS.index(request.seat))}]"
 
 
 def _conditional(request: Request) -> str:
     """Keeps to the plan until somebody else has taken more than a fifth of half the fish, rounded up."""
     if _talks(request):
         return "I keep to a fifth of half the fish as long as you do. [pass]"
-    told = request.heard
-    stocks = [int(found[1]) for text in told if (found := re.search(r": (\d+) fish\.\Z", text))]
-    rounds = [found[1] for text in told if (found := re.match(r"You got \d+\. All got \d+\.(.*)", text))]
-    for stock, line in zip(stocks, rounds, strict=False):
-        if any(int(n) > fair_share(stock) for n in re.findall(r"fisher_\d (\d+)", line)):
-            return f"[take {_top(request)}]"
-    return _oracle(request)
+    over = any(n > fair_share(stock) for stock, takes in look(request.heard).takes for n in takes)
+    return _greedy(request) if over else _oracle(request)
 
 
 Commons.players = {
