@@ -47,7 +47,8 @@ app = typer.Typer(
 AsJson = Annotated[bool, Option("--json", help="Machine-readable lines and nothing else.")]
 Settings = Annotated[list[str], Option("--set", metavar="KEY=VALUE", help="Override a key, such as recipe.steps=10.")]
 CastOption = Annotated[
-    list[str], Option("--cast", metavar="SEAT=WHO", help="Who sits where: human, a scripted player, policy@version.")
+    list[str],
+    Option("--cast", metavar="SEAT=WHO", help="Who sits in a seat or role: human, a scripted player, policy@version."),
 ]
 
 
@@ -69,7 +70,7 @@ def _root(
 @app.command()
 def new(
     name: Annotated[str, Argument(help="A Python name, such as haggle.")],
-    kind: Annotated[str, Option(help="game, dialogue, debate, tools or embodied.")] = "game",
+    kind: Annotated[str, Option(help="game, dialogue, debate, social, tools or embodied.")] = "game",
     out: Annotated[Path, Option(help="Where the package's directory is made.")] = Path("."),
 ) -> None:
     """Write a package: an environment that passes `check`."""
@@ -85,7 +86,7 @@ def new(
 
 @app.command()
 def check(
-    envs: Annotated[list[str] | None, Argument(help="Ids: a name, module:Class or file.py:Class.")] = None,
+    envs: Annotated[list[str] | None, Argument(help="Ids: a name, module:Class, file.py:Class or file.py.")] = None,
     every: Annotated[bool, Option("--all", help="Every environment that is known.")] = False,
     thorough: Annotated[bool, Option(help="Compare the instances of 10,000 seeds a split, not of 2,000.")] = False,
     jobs: Annotated[int, Option(help="Environments at once; 0: as many as there are cores.")] = 0,
@@ -255,11 +256,13 @@ def replay(
     if cast or save:
         _play_on(files[0], next(iter(chosen), None), until, cast, save, as_json=as_json)
         return
-    for one in chosen:
+    first = int(episode) if episode and episode.isdigit() else 0
+    for number, one in enumerate(chosen, first):
         if as_json:
             print(encode(one).decode())
             continue
-        for line in words(one, until=until, seat=seat):
+        known = number if episode is None or episode.isdigit() else None
+        for line in words(one, number=known, until=until, seat=seat):
             print(line)
 
 
@@ -368,7 +371,9 @@ def _watch(go: Any, as_json: bool) -> None:
 
 @app.command("eval")
 def evaluate(
-    source: Annotated[str, Argument(help="A run directory, a TOML file, or a name of the library.")],
+    source: Annotated[
+        str, Argument(help="A run directory, a TOML file, a name of the library, or an environment's id.")
+    ],
     policy: Annotated[str | None, Option(help="Who is measured; default: the last version.")] = None,
     baseline: Annotated[
         str | None, Option(help="Whom it is compared with; default: version 0, or random play.")
@@ -411,12 +416,14 @@ def diff(
 # -- look ------------------------------------------------------------------------------------------------------------
 @app.command("list")
 def list_(
-    what: Annotated[str, Argument(help="envs, scenarios or runs.")],
+    what: Annotated[str, Argument(help="envs, scenarios or runs.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """What exists, one line each."""
     from palaestra.view.catalog import CATALOGS, line
 
+    if not what:
+        raise UnknownNameError(f"list: which list?\n  palaestra list {', or '.join(CATALOGS)}")
     if what not in CATALOGS:
         raise UnknownNameError(f"list: nothing called {what!r}\n  {nearest(what, CATALOGS)}")
     for entry in CATALOGS[what]():

@@ -42,10 +42,17 @@ class MissingExtraError(PalaestraError, ImportError):
     """Something that an optional extra of the package brings is not installed."""
 
 
+MANY_NAMES = 12
+"""Above this, an error shows only the nearest few of the known names."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A last line for an error: `did you mean X?`, or the known names where none is near."""
+    """A last line for an error: `did you mean X?`, or the known names where none is near, of many the nearest few."""
     names = sorted(known)
     found = difflib.get_close_matches(word, names, 1, 0.6)
     if found:
         return f"did you mean {found[0]}?"
-    return "known: " + ", ".join(names) if names else "nothing is known here"
+    if not names:
+        return "nothing is known here"
+    few = names if len(names) <= MANY_NAMES else difflib.get_close_matches(word, names, 5, 0.0)
+    return "known: " + ", ".join(few) + f" and {len(names) - len(few)} more" * (len(few) < len(names))

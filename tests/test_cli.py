@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         (("eval", "nowhere"), "nowhere"),
         (("replay", "nowhere.jsonl"), "nowhere.jsonl"),
         (("list", "environments"), "known: envs, runs, scenarios"),
+        (("list",), "palaestra list envs, or scenarios, or runs"),
+        (("play", "xyzzy"), "more"),
+        (("check", BROKEN), "broken.py:Leaks"),
+        (("check", f"{BROKEN}:Leak"), "did you mean Leaks?"),
+        (("train", f"{BROKEN}:Leak"), "did you mean Leaks?"),
         (("check",), "--all"),
         (("new", "Haggle", "--kind", "gmae"), "did you mean game"),
         (("polay",), "polay"),
@@ -138,10 +144,44 @@ def test_check_prints_a_table_and_fails_with_exit_code_1(run: Any) -> None:
     assert report["ok"] is False
 
 
+def test_a_file_with_one_environment_needs_no_class(run: Any) -> None:
+    Path("one.py").write_text(ONE)
+    assert run("play", "one.py", "--save", "some.jsonl").code == 0
+    assert f'"{Path("one.py").resolve()}:One"' in Path("some.jsonl").read_text()
+    assert run("train", "one.py", "--dry-run").code == 0
+
+
+ONE = """
+from palaestra.envs.script import ScriptedEnv
+
+class One(ScriptedEnv):
+    seats = ("a_0",)
+    rules = "Say yes or no."
+    def script(self, rng):
+        self.tell("Well?")
+        move = yield self.turn("a_0", "yes", "no", default="no")
+        self.reward(a_0=float(move.verb == "yes"))
+"""
+
+
 def test_the_same_seed_plays_the_same_words(run: Any) -> None:
     first = run("play", "kuhn", "--seed", 7)
     assert first.code == 0 and "player_0 is paid" in first.out
     assert run("play", "kuhn", "--seed", 7).out == first.out != run("play", "kuhn", "--seed", 8).out
+
+
+def test_a_role_seats_all_its_seats_that_are_not_named(run: Any) -> None:
+    told = run("play", "public_goods", "--cast", "random", "member=greedy", "member_1=oracle", "--json")
+    (episode,) = told.lines
+    assert set(episode["cast"].values()) == {"player:greedy", "player:oracle"}
+    assert episode["cast"]["member_1"] == "player:oracle"
+    wrong = run("play", "public_goods", "--cast", "membr=greedy")
+    assert wrong.code == 2 and "did you mean member?" in wrong.err
+
+
+def test_the_package_runs_as_the_command_does() -> None:
+    done = subprocess.run([sys.executable, "-m", "palaestra", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("palaestra ")
 
 
 def test_json_is_the_record_and_nothing_else(run: Any) -> None:
@@ -187,6 +227,8 @@ def test_a_record_is_read_as_a_seat_saw_it_cut_verified_and_played_on(run: Any) 
     run("play", "kuhn", "--seed", 7, "--save", "some.jsonl")
     run("play", "kuhn", "--seed", 9, "--save", "some.jsonl")
     assert len(run("replay", "some.jsonl", "--json").lines) == 2
+    assert run("replay", "some.jsonl", "--episode", 1).out.startswith("episode 1 (id 9): kuhn, seed 9\n")
+    assert "\nepisode 1 (id 9): kuhn" in run("replay", "some.jsonl").out
     seen = run("replay", "some.jsonl", "--episode", 0, "--as", "player_1").out
     assert "card is J" in seen and "card is K" not in seen
     assert "Showdown" not in run("replay", "some.jsonl", "--episode", 0, "--until", 1).out
@@ -230,8 +272,43 @@ def test_the_plan_is_printed_and_nothing_is_done(run: Any) -> None:
     assert list(Path().iterdir()) == []
 
 
+def test_a_run_of_a_file_is_found_from_anywhere(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("one.py").write_text(ONE)
+    Path("lesson.toml").write_text(LESSON)
+    Path("elsewhere").mkdir()
+    small = [w for s in SMALL[:4] for w in ("--set", s)]
+    assert run("train", "one.py", "--out", "first", *small).code == 0
+    monkeypatch.chdir("elsewhere")
+    assert run("train", "../lesson.toml", "--dry-run").code == 0  # the path in it is taken from its own folder
+    assert run("resume", "../first", "--set", "recipe.steps=3").code == 0
+    assert run("eval", "../first", "--n", 2).code == 0
+
+
+LESSON = """
+env = "one.py:One"
+policies.learner = { model = "tiny", train = true }
+cast.a_0 = "learner"
+"""
+
+
+def test_a_scenario_beside_a_package_says_how_to_install_it(run: Any) -> None:
+    assert run("new", "talk", "--kind", "dialogue").code == 0
+    told = run("train", "talk/talk/talk.toml")
+    root = Path("talk").resolve()
+    assert told.code == 2 and told.err == (
+        "error: 1 problem in talk.toml\n"
+        "  env: 'talk' is not installed\n"
+        f"      pip install -e {root}, or --set env={root}/talk/env.py:Talk\n"
+    )
+    assert run("train", "talk/talk/talk.toml", "--dry-run", "--set", f"env={root}/talk/env.py:Talk").code == 0
+    Path("talk/pyproject.toml").unlink()
+    assert f"--set env={root}/talk/env.py" in run("train", "talk/talk/talk.toml").err
+
+
 def test_train_resume_diff_eval_play_and_list_work_on_a_run(run: Any) -> None:
     a = run("train", "kuhn_selfplay", *settings())
+    head = next(line for line in a.out.splitlines() if "s/step" in line)
+    assert re.match(r"\d+\.\d\d$", a.out.splitlines()[-2].split()[-1]), f"no time under {head}"
     assert a.code == 0 and "report.html" in a.out
     assert len([line for line in a.out.splitlines() if re.match(r"\s*\d+\s", line)]) >= 2, "a line a step in a pipe"
     b = run("train", "kuhn_selfplay", "--out", "other", "--json", *settings())

@@ -18,18 +18,21 @@ Who = str | Policy | Player
 
 
 def split_cast(seats: Sequence[str], entries: Sequence[str]) -> dict[str, str]:
-    """Seat -> name, from `seat=name` entries, one bare name for everybody, or one bare name a seat in order.
+    """Seat -> name, from `seat=name` or `role=name` entries, one bare name for everybody, or one a seat in order.
 
-    A bare name beside `seat=name` entries takes the seats that they leave. Seats without a name are missing.
+    A role stands for those of its seats that no entry names itself (`guest` for `guest_0` and `guest_1`). A bare name
+    beside such entries takes the seats that they leave. Seats without a name are missing.
 
     Raises:
         ScenarioError: an entry names no seat, or the number of bare names fits no seats.
     """
-    named = dict(entry.partition("=")[::2] for entry in entries if "=" in entry)
+    given = dict(entry.partition("=")[::2] for entry in entries if "=" in entry)
     bare = [entry for entry in entries if "=" not in entry]
-    for seat in named:
-        if seat not in seats:
-            raise ScenarioError(f"cast: no seat {seat!r}\n  {nearest(seat, seats)}")
+    roles = {seat: seat.rpartition("_")[0] for seat in seats}
+    for seat in given:
+        if seat not in roles and seat not in roles.values():
+            raise ScenarioError(f"cast: no seat {seat!r}\n  {nearest(seat, {*seats, *filter(None, roles.values())})}")
+    named = {seat: given.get(seat, given.get(role, "")) for seat, role in roles.items() if {seat, role} & given.keys()}
     rest = [seat for seat in seats if seat not in named]
     if len(bare) == 1:
         bare *= len(rest)

@@ -1,7 +1,8 @@
 """Environment ids: from a name to a class, for palaestra, Gymnasium and PettingZoo.
 
-An id is a short name (`kuhn`), its registered form (`palaestra/kuhn-v0`), `module:Class`, `path/to/file.py:Class`, or
-another library's environment as `family/member` (`openspiel/kuhn_poker`; the families are in `adapters.foreign`).
+An id is a short name (`kuhn`), its registered form (`palaestra/kuhn-v0`), `module:Class`, `path/to/file.py:Class` (the
+file alone, where it holds one environment), or another library's environment as `family/member`
+(`openspiel/kuhn_poker`; the families are in `adapters.foreign`).
 In place of a class of ours, `module:thing` may be a PettingZoo or Gymnasium environment with text in and out, or a
 function that makes one. Other packages add environments through the entry-point group `palaestra.envs`
 (name = "module:Class").
@@ -117,7 +118,7 @@ def env_class(name: str) -> type[ScriptedEnv]:
     if slash and family in FAMILIES:  # "openspiel/kuhn_poker": another library's environment
         member: type[ScriptedEnv] = _module(FAMILIES[family]).member(rest)
         return member
-    module, colon, attribute = target.rpartition(":")
+    module, colon, attribute = (target, ":", "") if target.endswith(".py") else target.rpartition(":")
     if not colon:
         raise UnknownNameError(
             f"no environment {name!r}\n  an id is a short name, module:Class or file.py:Class\n"
@@ -127,14 +128,19 @@ def env_class(name: str) -> type[ScriptedEnv]:
         loaded = _module(module)
     except (ImportError, OSError) as error:
         raise UnknownNameError(f"environment {name!r}: cannot import {module}: {error}") from error
+    classes = env_classes(loaded)
+    if not attribute and len(classes) != 1:
+        which = f"{len(classes)} of them in the file" if classes else "none in the file"
+        right = ", ".join(f"{name}:{c}" for c in classes) or "write class NAME(ScriptedEnv)"
+        raise UnknownNameError(f"environment {name!r}: {which}\n  {right}")
+    attribute = attribute or classes[0]
     try:
         found = operator.attrgetter(attribute)(loaded)
     except AttributeError:
-        classes = [n for n, c in vars(loaded).items() if isinstance(c, type) and issubclass(c, ScriptedEnv)]
         raise UnknownNameError(
             f"environment {name!r}: no {attribute} in {module}\n  {nearest(attribute, classes)}"
         ) from None
-    lasting = f"{Path(module).resolve()}:{attribute}" if module.endswith(".py") else target
+    lasting = absolute(f"{module}:{attribute}")
     if isinstance(found, type) and issubclass(found, ScriptedEnv):
         if module.endswith(".py") and not found.__dict__.get("env_id"):
             found.env_id = lasting  # a record names what another process can find
@@ -142,6 +148,21 @@ def env_class(name: str) -> type[ScriptedEnv]:
     from palaestra.envs.adapters.farama import adapt  # only where it is needed
 
     return adapt(found, lasting)
+
+
+def absolute(name: str, folder: Path = Path()) -> str:
+    """The id with a file's path made absolute: from the working directory or, where it is not there, from `folder`."""
+    module, end, attribute = name.rpartition(".py")
+    if not end or attribute[:1] not in ("", ":"):
+        return name
+    path = Path(module + end)
+    return f"{(path if path.exists() else folder / path).resolve()}{attribute}"
+
+
+def env_classes(module: Any) -> list[str]:
+    """Names of the environments that a module defines itself."""
+    classes = {n: c for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, ScriptedEnv)}
+    return [n for n, c in classes.items() if c.__module__ == module.__name__]
 
 
 def _module(name: str) -> Any:

@@ -146,7 +146,7 @@ class Request:
 
     @property
     def rng(self) -> random.Random:
-        """A fresh stream for a scripted player, fixed by seed, seat and turn."""
+        """A stream for a scripted player, fixed by seed, seat and turn. It begins anew at each access: bind it once."""
         return self.env.stream("player", self.seat, self.turn)
 
     @property

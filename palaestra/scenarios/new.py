@@ -173,7 +173,7 @@ def write_package(name: str, kind: str = "game", out: Path = Path(".")) -> Packa
         path.write_text(text)
     steps = [
         f"palaestra check {root / name / 'env.py'}:{cls}",
-        f"pip install -e {root}              then it is called {name} everywhere",
+        f"pip install -e {root}              from then on it is called {name}, as here:",
         f"palaestra play {name} --seed 7",
         f"palaestra train {root / name / name}.toml",
     ]

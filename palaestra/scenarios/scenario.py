@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from palaestra.alignment.credit import ESTIMATORS
 from palaestra.alignment.recipe import Count, LeagueSpec, Positive, Recipe, Table
-from palaestra.envs.registry import env_class
+from palaestra.envs.registry import absolute, env_class, names
 from palaestra.envs.script import ScriptedEnv, play_random
 from palaestra.errors import PalaestraError, ScenarioError, nearest
 
@@ -89,14 +89,32 @@ class Seat(Table):
     persona: str = ""
 
 
+class VllmSpec(Table):
+    """Settings of an engine of kind "vllm"; see `palaestra.agents.engines.vllm.VllmEngine`."""
+
+    memory: float | None = Field(None, gt=0)
+    """The share of the GPU's memory that vLLM takes (default a half); on a CPU, GiB for its cache."""
+    adapters: Positive = 8
+    """LoRA adapters in one batch at most."""
+    requests: Positive = 256
+    """Sequences in one batch at most."""
+    eager: bool = False
+    sleep: bool = False
+    """Give vLLM's memory to the learner between rollouts."""
+    tolerance: float | None = Field(None, gt=0)
+    """Nats that vLLM and the learner may differ by, at any token of the probe that verifies a publication."""
+
+
 class EngineSpec(Table):
     """Where tokens are sampled and scored."""
 
-    kind: Literal["transformers"] = "transformers"
+    kind: Literal["transformers", "vllm"] = "transformers"
+    """"vllm" samples replies in a process of its own; the learner's weights are in this one either way."""
     device: str = "auto"
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
     threads: Positive = 1
     """CPU threads; bitwise repetition holds for one fixed number."""
+    vllm: VllmSpec = VllmSpec()
 
 
 class SignalSpec(Table):
@@ -170,49 +188,32 @@ class Scenario(Table):
         Raises:
             ScenarioError: every problem at once, each with the key and the nearest right word.
         """
-        path, label = Path(source), ""
-        if not path.exists() and ":" in str(source) and not str(source).partition(":")[0].endswith(".py"):
-            source, _, label = str(source).rpartition(":")
-            path = Path(source)
-        if not path.exists():
-            path = LIBRARY / f"{source}.toml"
-        if not path.exists() and (data := default_data(str(source))):
-            for setting in settings:
-                apply_setting(data, setting)
-            return cls.parse(data, where=str(source))
-        if not path.exists():
-            raise ScenarioError(
-                f"no scenario {str(source)!r}\n  give a TOML file or a name of the library\n  "
-                + nearest(str(source), library())
-            )
-        try:
-            data = tomllib.loads(path.read_text())
-        except tomllib.TOMLDecodeError as error:
-            raise ScenarioError(f"{path.name}: {error}") from None
-        data.setdefault("name", path.stem)
+        data, where, folder, label = _read(str(source))
         if label:
             twins = data.get("twins", cls.model_fields["twins"].default)
             if label not in twins:
-                raise ScenarioError(f"{path.name}: no twin {label!r}\n  {nearest(label, twins)}")
+                raise ScenarioError(f"{where}: no twin {label!r}\n  {nearest(label, twins)}")
             data["name"] += f"-{label}"
             settings = [*twins[label], *settings]
         for setting in settings:
             apply_setting(data, setting)
-        return cls.parse(data, where=path.name)
+        if isinstance(data.get("env"), str):
+            data["env"] = absolute(data["env"], folder)  # so that a run is found again from anywhere
+        return cls.parse(data, where, folder)
 
     @classmethod
-    def parse(cls, data: dict[str, Any], where: str = "scenario") -> Self:
-        """A scenario from plain data, checked as a whole."""
+    def parse(cls, data: dict[str, Any], where: str = "scenario", folder: Path = Path()) -> Self:
+        """A scenario from plain data, checked as a whole; `folder` is where it was read."""
         try:
             scenario = cls.model_validate(data)
         except ValidationError as error:
             problems = [_explain(e, cls) for e in error.errors()]
             wrong = [_keys(e) for e in error.errors()]
             with contextlib.suppress(ValidationError):  # what is left of the file is checked across tables too
-                rest = cls.model_validate(_without(data, wrong)).problems()
+                rest = cls.model_validate(_without(data, wrong)).problems(folder)
                 problems += [p for p in rest if not any(_follows(p, keys) for keys in wrong)]
             raise ScenarioError(_report(where, problems)) from None
-        if problems := scenario.problems():
+        if problems := scenario.problems(folder):
             raise ScenarioError(_report(where, problems))
         return scenario
 
@@ -247,13 +248,13 @@ class Scenario(Table):
         return to_toml(json.loads(self.model_dump_json(exclude_none=True)))
 
     # -- checks across tables
-    def problems(self) -> list[str]:
+    def problems(self, folder: Path = Path()) -> list[str]:
         """Everything that is wrong across tables, one text each."""
         out: list[str] = []
         try:
             env = self.make_env()
         except PalaestraError as error:
-            return [f"env: {error}"]
+            return [f"env: {_uninstalled(self.env, folder) or error}"]
         players = {"random": play_random, **env.players}
         for name, spec in self.policies.items():
             at = f"policies.{name}"
@@ -356,11 +357,54 @@ def library() -> list[str]:
     return sorted(p.stem for p in LIBRARY.glob("*.toml"))
 
 
+def _read(source: str) -> tuple[dict[str, Any], str, Path, str]:
+    """A scenario's plain data, how it is called, the folder that it lies in, and the label of a twin of it."""
+    for name, label in ((source, ""), source.rpartition(":")[::2]):
+        path = next((p for p in (Path(name), LIBRARY / f"{name}.toml") if p.is_file() and p.suffix != ".py"), None)
+        if path is None:
+            if data := default_data(name):
+                return data, name, Path(), label
+            continue
+        try:
+            data = tomllib.loads(path.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise ScenarioError(f"{path.name}: {error}") from None
+        return {"name": path.stem, **data}, path.name, path.parent, label
+    name = source.partition(":")[0]
+    raise ScenarioError(
+        f"no scenario {name!r}\n  give a TOML file or a name of the library\n  {nearest(name, library())}"
+    )
+
+
+def _uninstalled(env: str, folder: Path) -> str:
+    """What is to be said of an environment's name that means nothing yet, where its code lies beside the scenario."""
+    if not env.isidentifier() or env in names():
+        return ""
+    for place in (folder.resolve(), folder.resolve().parent):
+        entries: dict[str, str] = {}
+        with contextlib.suppress(OSError, tomllib.TOMLDecodeError):
+            project = tomllib.loads((place / "pyproject.toml").read_text())["project"]
+            entries = project.get("entry-points", {}).get("palaestra.envs", {})
+        if env in entries:
+            module, _, attribute = entries[env].partition(":")
+            file = place.joinpath(*module.split(".")).with_suffix(".py")
+            return f"{env!r} is not installed\n      pip install -e {place}, or --set env={file}:{attribute}"
+    if (file := folder.resolve() / "env.py").exists():
+        return f"no environment {env!r} is installed\n      --set env={file} takes the one beside the scenario"
+    return ""
+
+
 def default_data(env: str) -> dict[str, Any] | None:
-    """The scenario of an environment that has none: a tiny policy in every seat; None where `env` is no id."""
+    """The scenario of an environment that has none: a tiny policy in every seat; None where `env` is no id.
+
+    Raises:
+        UnknownNameError: a Python file was named, and the class is not in it.
+    """
     try:
         seats = env_class(env)().seats
     except PalaestraError:
+        if env.endswith(".py") or env.rpartition(":")[0].endswith(".py"):
+            raise
         return None
     return {
         "name": env_class(env).__name__.lower(),

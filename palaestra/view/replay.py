@@ -14,10 +14,13 @@ from palaestra.errors import RecordError, nearest
 from palaestra.view.stage import plain
 
 
-def words(episode: Episode, *, until: int | None = None, seat: str | None = None) -> Iterator[str]:
+def words(
+    episode: Episode, *, number: int | None = None, until: int | None = None, seat: str | None = None
+) -> Iterator[str]:
     """The episode line by line; answers are numbered, so that `until` can name one.
 
     Args:
+        number: its place among the episodes that were read, from 0; shown beside its id.
         until: stop where the answer after the first `until` would come.
         seat: only what this seat was told and said, and its own pay.
 
@@ -29,7 +32,8 @@ def words(episode: Episode, *, until: int | None = None, seat: str | None = None
     transcript = episode.transcript
     usual = {"split": "train", "level": 0, "retries": 1}
     params = "".join(f", {k} = {v!r}" for k, v in transcript.params.items() if usual.get(k) != v)
-    yield plain(f"episode {episode.id}: {transcript.env}{params}, seed {transcript.seed}")
+    which = f"id {episode.id}" if number is None else f"{number} (id {episode.id})"
+    yield plain(f"episode {which}: {transcript.env}{params}, seed {transcript.seed}")
     yield plain("       " + "   ".join(f"{s} = {who}" for s, who in episode.cast.items()))
     count = 0
     for event in transcript.events:

@@ -102,11 +102,12 @@ class Online:
     # -- the loop's body
     def step(self) -> tuple[list[Episode], dict[str, float]]:
         """One update of every trainee: the episodes it was made from, and its metrics."""
-        clock = Clock()
+        clock, begun = Clock(), time.perf_counter()
         share = self.done / self.recipe.steps
         self._refresh_references()
         with clock("rollout"):
             episodes = wait_for(rollout(self.jobs(), live=self.live, envs=self.envs))
+            self.engine.rest()
         with clock("credit"):
             for episode in episodes:
                 episode.group, episode.purpose = instance_of(episode.transcript), "train"
@@ -126,6 +127,7 @@ class Online:
         self._forget()
         metrics["tokens/rollout_per_s"] = _sampled(episodes) / max(clock.seconds["rollout"], 1e-9)
         metrics["tokens/train_per_s"] = trained / max(clock.seconds["learn"], 1e-9)
+        clock.seconds["step"] = time.perf_counter() - begun
         return episodes, metrics | {f"time/{k}_s": round(v, 4) for k, v in clock.seconds.items()}
 
     def jobs(self) -> list[Job]:
