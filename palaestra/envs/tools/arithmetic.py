@@ -24,103 +24,10 @@ product and has the calculator do it), `careful` (has it do the right expression
 from __future__ import annotations
 
 import random
-import re
 
 from palaestra.envs.script import Request, Script, ScriptedEnv
 from palaestra.envs.tools.calculator import calculator, integer
-
-# level 1: the wording of a question and the expression that answers it
-STORIES = (
-    ("A hall has {a} rows with {b} seats each, and {c} seats are broken. How many are left?", "{a} * {b} - {c}"),
-    ("A shop sells {a} pens a day for {b} days, and then {c} more. How many pens is that?", "{a} * {b} + {c}"),
-    ("{a} crates hold {b} jars each and {c} boxes hold {d} each. How many jars are there?", "{a} * {b} + {c} * {d}"),
-    ("Each of {a} workers gets {b} coins and then {c} coins more. How many coins are paid?", "{a} * ({b} + {c})"),
-    ("A farm fills {a} sacks with {b} apples each and sells {c} sacks. How many apples stay?", "({a} - {c}) * {b}"),
-    ("What is ({a} + {c}) * ({b} - {d})?", "({a} + {c}) * ({b} - {d})"),
-)  # fmt: skip
-
-
-def spaced(digits: str) -> str:
-    """`523` as `5 2 3`, which a small model can copy token by token."""
-    return " ".join(digits)
-
-
-def _digits(rng: random.Random, count: int) -> int:
-    return rng.randrange(10 ** (count - 1), 10**count)
-
-
-def _product(rng: random.Random, ood: bool) -> tuple[str, str]:
-    a, b = _digits(rng, 4 if ood else 3), _digits(rng, 3)
-    return f"Compute {spaced(str(a))} * {spaced(str(b))}.", f"{a} * {b}"
-
-
-def _story(rng: random.Random, ood: bool) -> tuple[str, str]:
-    wording, expression = rng.choice(STORIES)
-    numbers = {"a": _digits(rng, 4 if ood else 3), "b": _digits(rng, 3), "c": _digits(rng, 2), "d": _digits(rng, 2)}
-    return wording.format(**numbers), expression.format(**numbers)
-
-
-def _unordered(drawn: tuple[str, str]) -> str:
-    """The task's identity: `a * b` and `b * a` are one product, and the wording does not count."""
-    return " * ".join(sorted(drawn[1].split(" * ")))
-
-
-def _question(request: Request) -> str:
-    return request.view[0][1]
-
-
-def _show(request: Request, number: str) -> str:
-    """A number, or an expression of numbers, in the way of the question."""
-    return " ".join(number.replace(" ", "")) if _question(request).startswith("Compute") else number
-
-
-def _numbers(request: Request) -> list[str]:
-    """The numbers in the question, unspaced."""
-    return re.findall(r"[0-9]+", re.sub(r"(?<=[0-9]) (?=[0-9])", "", _question(request)))
-
-
-def _answer(request: Request, number: str) -> str:
-    return f"[answer {_show(request, number)}]"
-
-
-def _with_tool(request: Request, expression: str) -> str:
-    """One call of the calculator, then its result; a guess where it gave none."""
-    if not any(kind == "said" for kind, _ in request.view):
-        return f"[calc {_show(request, expression)}]"
-    results = [text for kind, text in request.view if kind == "told" and text.startswith("Result ")]
-    return f"[answer {results[-1][7:-1]}]" if results else _guesser(request)
-
-
-def _random(request: Request) -> str:
-    """Answers a number of one to seven digits."""
-    return _answer(request, str(_digits(request.rng, request.rng.randint(1, 7))))
-
-
-def _guesser(request: Request) -> str:
-    """Answers a number as long as the product of the first two numbers of the question may be."""
-    rng, (first, second) = request.rng, _numbers(request)[:2]
-    return _answer(request, str(_digits(rng, len(first) + len(second) - rng.randrange(2))))
-
-
-def _greedy(request: Request) -> str:
-    """Reads every question as a product of its first two numbers plus the others, and lets the calculator do it."""
-    first, *others = _numbers(request)
-    return _with_tool(request, " + ".join([f"{first} * {others[0]}", *others[1:]]))
-
-
-def _careful(request: Request) -> str:
-    """Has the calculator do the right expression, and copies the result."""
-    return _with_tool(request, request.facts["expression"])
-
-
-def _oracle(request: Request) -> str:
-    """Knows the answer."""
-    return _answer(request, request.facts["answer"])
-
-
-def _mixed(request: Request) -> str:
-    """For demonstrations: uses the calculator in 30 episodes of 100, guesses in the others."""
-    return _careful(request) if request.turn > 0 or request.rng.random() < 0.3 else _guesser(request)
+from palaestra.envs.tools.sums import number, numbers_in, product, spaced, story, unordered
 
 
 class Arithmetic(ScriptedEnv):
@@ -140,14 +47,6 @@ class Arithmetic(ScriptedEnv):
     controls = ("no_tool",)
     reward_range = (-1.0, 1.0)
     effects = {"calculator": calculator}
-    players = {
-        "random": _random,
-        "guesser": _guesser,
-        "greedy": _greedy,
-        "careful": _careful,
-        "oracle": _oracle,
-        "mixed": _mixed,
-    }
     rules = (
         "Answer the arithmetic question with [answer N]. A calculator is at hand: [calc EXPRESSION] tells you the "
         "value of an expression of integers with + - * and parentheses. Only the answer counts."
@@ -156,11 +55,8 @@ class Arithmetic(ScriptedEnv):
     def script(self, rng: random.Random) -> Script:
         (seat,) = self.seats
         show = str if self.level else spaced
-        question, expression = self.item(
-            f"arithmetic{self.level}",
-            lambda r: (_story if self.level else _product)(r, self.split == "ood"),
-            _unordered,
-        )
+        draw = story if self.level else product
+        question, expression = self.item(f"arithmetic{self.level}", lambda r: draw(r, self.split == "ood"), unordered)
         gold = calculator(expression)["value"]
         self.note(expression=expression, answer=gold)
         self.tell(question)
@@ -180,3 +76,60 @@ class Arithmetic(ScriptedEnv):
         correct = integer(given) == int(gold)
         self.reward({seat: correct - min(1.0, self.call_cost * calls)})
         self.outcome(correct=correct, used_tool=calls > 0, calls=calls, answer=gold)
+
+
+# -- players -----------------------------------------------------------------------------------------------------
+
+
+def _answer(request: Request, value: str) -> str:
+    return f"[answer {_show(request, value)}]"
+
+
+def _show(request: Request, expression: str) -> str:
+    """A number, or an expression of numbers, in the way of the question."""
+    return spaced(expression.replace(" ", "")) if request.env.level == 0 else expression
+
+
+def _with_tool(request: Request, expression: str) -> str:
+    """One call of the calculator, then its result; a guess where it gave none."""
+    if request.turn == 0:
+        return f"[calc {_show(request, expression)}]"
+    results = [text for text in request.heard if text.startswith("Result ")]
+    return f"[answer {results[-1][7:-1]}]" if results else _guesser(request)
+
+
+def _random(request: Request) -> str:
+    """Answers a number of one to seven digits."""
+    return _answer(request, str(number(request.rng, request.rng.randint(1, 7))))
+
+
+def _guesser(request: Request) -> str:
+    """Answers a number as long as the product of the first two numbers of the question may be."""
+    rng, (first, second) = request.rng, numbers_in(request.heard[0])[:2]
+    return _answer(request, str(number(rng, len(first) + len(second) - rng.randrange(2))))
+
+
+def _greedy(request: Request) -> str:
+    """Reads every question as a product of its first two numbers plus the others, and lets the calculator do it."""
+    first, *others = numbers_in(request.heard[0])
+    return _with_tool(request, " + ".join([f"{first} * {others[0]}", *others[1:]]))
+
+
+def _careful(request: Request) -> str:
+    """Has the calculator do the right expression, and copies the result."""
+    return _with_tool(request, request.facts["expression"])
+
+
+def _mixed(request: Request) -> str:
+    """For demonstrations: uses the calculator in 30 episodes of 100, guesses in the others."""
+    return _careful(request) if request.turn > 0 or request.rng.random() < 0.3 else _guesser(request)
+
+
+Arithmetic.players = {
+    "random": _random,
+    "guesser": _guesser,
+    "greedy": _greedy,
+    "careful": _careful,
+    "oracle": lambda request: _answer(request, request.facts["answer"]),
+    "mixed": _mixed,
+}
