@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pettingzoo.test import api_test
 
-from palaestra.envs.social.public_goods import PublicGoods, against_givers, earned, punished
+from palaestra.envs.social.pot import against_givers, earned, punished
+from palaestra.envs.social.public_goods import PublicGoods
 from palaestra.envs.transcript import Instance, Transcript
 
 SEATS = PublicGoods().seats

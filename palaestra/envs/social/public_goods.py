@@ -33,52 +33,14 @@ for all others but `random`.
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
 
-from palaestra.envs.common.measures import equality, reciprocity
-from palaestra.envs.common.talk import pledge_round
+from palaestra.envs.common.measures import share
+from palaestra.envs.common.players import most, verb
+from palaestra.envs.common.talk import by_name, pledge_round
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
-
-HIT = 3  # what a point of punishment takes; it costs 1
-
-
-class Level(NamedTuple):
-    rounds: int
-    points: range
-    ood: range
-
-
-LEVELS = (Level(4, range(2, 7), range(7, 9)), *[Level(10, range(15, 31), range(31, 41))] * 2)
-OPENINGS = (
-    "You are {me}, one of {n}. {points} points a round; the pot is multiplied by {factor}.",
-    "You are {me}, one of {n} members of a club. Every round each of you receives {points} points and may give any of "
-    "them to a common pot. The pot is multiplied by {factor} and shared out equally; what you do not give is yours.",
-    "Your name is {me}. You and your neighbors, {n} in all, get {points} points each in every round. Points given to "
-    "the village chest grow by a factor of {factor} and come back to all {n} in equal parts. You keep the others.",
-    "{me}, that is you, shares a fund with others; there are {n} of you. Out of {points} new points a round you decide "
-    "how many go into the fund. Each receives an equal part of {factor} times the fund, given or not.",
-)
-
-
-def earned(gifts: Sequence[int], points: int, factor: float) -> list[float]:
-    """What each has after a round: the points not given, and an equal part of the multiplied pot."""
-    return [points - gift + factor * sum(gifts) / len(gifts) for gift in gifts]
-
-
-def punished(have: Sequence[float], spent: Sequence[Sequence[int]]) -> list[float]:
-    """What is left after punishment, `spent[i][j]` being the points that i spends on j."""
-    received = [sum(row[j] for row in spent) for j in range(len(have))]
-    return [max(0.0, h - HIT * hits) - sum(row) for h, hits, row in zip(have, received, spent, strict=True)]
-
-
-def against_givers(gifts: Sequence[int], spent: Sequence[Sequence[int]]) -> int:
-    """Points of punishment that hit those who gave no less than the punisher."""
-    rows = zip(gifts, spent, strict=True)
-    return sum(n for mine, row in rows for theirs, n in zip(gifts, row, strict=True) if theirs >= mine)
+from palaestra.envs.social.pot import OPENINGS, Pot, draw_pot, punishments
 
 
 class PublicGoods(ScriptedEnv):
@@ -109,107 +71,60 @@ class PublicGoods(ScriptedEnv):
         return tuple(f"member_{i}" for i in range(self.members))
 
     def script(self, rng: random.Random) -> Script:
-        rounds = self.rounds or LEVELS[self.level].rounds
-        points, drawn = self.item("pot", self._pot)
+        rounds = self.rounds or (10 if self.level else 4)
+        points, drawn = self.item("pot", lambda r: draw_pot(r, self.level, self.split))
         factor = self.factor or drawn
-        opening = rng.choice(OPENINGS[1:]) if self.level else OPENINGS[0]
+        opening = f"{rng.choice(OPENINGS[1:]) if self.level else OPENINGS[0]} Round 1 of {rounds}."
         for seat in self.seats:
-            text = opening.format(me=seat, points=points, n=self.members, factor=factor)
-            self.tell(f"{text} Round 1 of {rounds}.", to=seat)
-        pledges: dict[str, int] = {}
-        if self.level and not self.silent:
-            pledges = yield from pledge_round(self, points, "to give at least {} a round")
+            self.tell(opening.format(me=seat, points=points, n=self.members, factor=factor), to=seat)
+        talks = self.level and not self.silent
+        pledges = (yield from pledge_round(self, points, "to give at least {} a round")) if talks else {}
 
-        total = dict.fromkeys(self.seats, 0.0)
-        history: list[list[int]] = []
-        spent = antisocial = broken = 0
+        pot, broken = Pot(self.seats, points, factor), list[bool]()
         for turn in range(1, rounds + 1):
             moves = yield self.turn(self.seats, f"give 0..{points}", default="give 0")
             gifts = {s: int(moves[s].args[0]) for s in self.seats}
-            history.append(list(gifts.values()))
-            broken += sum(gifts[s] < pledge for s, pledge in pledges.items())
-            have = earned(history[-1], points, factor)
+            broken += [gifts[s] < pledge for s, pledge in pledges.items()]
             after = f"Round {turn + 1} of {rounds}." if turn < rounds else "That was the last round."
-            names = ", ".join(f"{s} {n}" for s, n in gifts.items())
-            names = f" {names}." if self.level and not self.anonymous else ""
-            for seat, mine in zip(self.seats, have, strict=True):
+            names = by_name(gifts) if self.level and not self.anonymous else ""
+            for seat, mine in pot.give(gifts).items():
                 line = f"You gave {gifts[seat]}, all gave {sum(gifts.values())}.{names} You earned {mine:.4g}."
                 self.tell(line if self.level == 2 else f"{line} {after}", to=seat)
             if self.level == 2:
-                rows = yield from self._punish()
-                have = punished(have, rows)
-                for i, seat in enumerate(self.seats):
-                    lost = HIT * sum(row[i] for row in rows)
-                    self.tell(f"You are punished by {lost}, and paid {sum(rows[i])}. {after}", to=seat)
-                spent += sum(map(sum, rows))
-                antisocial += against_givers(history[-1], rows)
-            for seat, amount in zip(self.seats, have, strict=True):
-                total[seat] += amount
+                hits = yield from self._punish()
+                for seat, lost in pot.punish(hits).items():
+                    self.tell(f"You are punished by {lost}, and paid {sum(hits[seat].values())}. {after}", to=seat)
 
-        welfare = sum(total.values()) / (self.members * rounds * points)
-        self.reward({s: welfare if self.joint else x / (rounds * points) for s, x in total.items()})
-        self.outcome(
-            gifts=history,
-            pot=sum(map(sum, history)) / (self.members * rounds * points),
-            welfare=welfare,
-            equality=equality([max(0.0, x) for x in total.values()]),
-            reciprocity=reciprocity(history),
-            punishment=spent,
-            antisocial=antisocial / spent if spent else None,
-            pledges=pledges,
-            promises_broken=broken / (rounds * len(pledges)) if pledges else None,
-        )
-
-    def _pot(self, rng: random.Random) -> tuple[int, float]:
-        """(points of a round, factor)."""
-        level = LEVELS[self.level]
-        return rng.choice(level.ood if self.split == "ood" else level.points), rng.randint(12, 24) / 10
+        self.reward({s: pot.welfare() if self.joint else x for s, x in pot.shares().items()})
+        self.outcome(**pot.facts(), pledges=pledges, promises_broken=share(broken))
 
     def _punish(self) -> Script:
-        """Everyone punishes at once; returns what each spends on each of the seats, in their order."""
-        turns = []
-        for seat in self.seats:
-            others = [s for s in self.seats if s != seat]
-            some = [c for k in range(1, len(others) + 1) for c in itertools.combinations(others, k)]
-            commands = [f"punish {' '.join(f'{s} 1..5' for s in hit)}" for hit in some]
-            turns.append(self.turn(seat, *commands, "pass", default="pass"))
-        moves = yield tuple(turns)
-        hits = {s: dict(zip(m.args[::2], map(int, m.args[1::2]), strict=True)) for s, m in moves.items()}
-        return [[hits[s].get(other, 0) for other in self.seats] for s in self.seats]
+        """Everyone punishes at once; returns the points that each spends on others."""
+        moves = yield tuple(self.turn(s, *punishments(s, self.seats), "pass", default="pass") for s in self.seats)
+        return {s: dict(zip(m.args[::2], map(int, m.args[1::2]), strict=True)) for s, m in moves.items()}
 
 
 # -- players -----------------------------------------------------------------------------------------------------
 
 
-def _most(request: Request) -> int:
-    """The points of a round, which can all be given."""
-    return int(request.commands[0].rpartition("..")[2])
-
-
-def _phase(request: Request) -> str:
-    """ "give", "punish" or "pledge"."""
-    return request.commands[0].split()[0]
-
-
 def _greedy(request: Request) -> str:
-    return "[give 0]" if _phase(request) == "give" else "[pass]"
+    return "[give 0]" if verb(request) == "give" else "[pass]"
 
 
 def _oracle(request: Request) -> str:
-    phase = _phase(request)
-    return "[pass]" if phase == "punish" else f"[{phase} {_most(request)}]"
+    return "[pass]" if verb(request) == "punish" else f"[{verb(request)} {most(request)}]"
 
 
 def _conditional(request: Request) -> str:
     rounds = re.findall(r"You gave (\d+), all gave (\d+)\.", " ".join(request.heard))
-    if _phase(request) != "give" or not rounds:
+    if verb(request) != "give" or not rounds:
         return _oracle(request)
     mine, all_ = map(int, rounds[-1])
     return f"[give {round((all_ - mine) / (len(request.env.seats) - 1))}]"
 
 
 def _punisher(request: Request) -> str:
-    if _phase(request) != "punish":
+    if verb(request) != "punish":
         return _oracle(request)
     gifts = {seat: int(n) for seat, n in re.findall(r"(member_\d+) (\d+)", request.heard[-1])}
     low = [s for s, n in gifts.items() if 2 * n < gifts[request.seat]]
