@@ -99,7 +99,7 @@ def test_a_record_of_a_new_environment_is_verified_by_another_process(
         (
             "duel",
             "debates",
-            "no kind 'debates'\n  kinds: game, dialogue, debate, tools, embodied\n  did you mean debate?",
+            "no kind 'debates'\n  kinds: game, dialogue, debate, social, tools, embodied\n  did you mean debate?",
         ),
     ],
 )

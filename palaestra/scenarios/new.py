@@ -50,6 +50,12 @@ KINDS: dict[str, Kind] = {
         {"debater_0": "greedy", "debater_1": "greedy", "judge_0": "learner"},
         "rloo",
     ),
+    "social": Kind(
+        "four guests, a thief among them, who talk and vote",
+        dict.fromkeys(("guest_0", "guest_1", "guest_2", "guest_3"), "learner"),
+        "loo_instance_seat",
+        clone="greedy",
+    ),
     "tools": Kind("one seat and a tool that costs", {"finder_0": "learner"}, "rloo", clone="mixed"),
     "embodied": Kind("one seat that walks through a room", {"walker_0": "learner"}, "rloo", episodes=32),
 }
