@@ -1,12 +1,16 @@
-"""Questions with a memory that may be wrong and a library that is right: what `critic` asks."""
+"""Questions with a memory that may be wrong and a library that is right: what `critic` asks, and how it is read.
+
+`recalled` is the answer of who trusts the memory; `next_check` leads who trusts the library from search to search.
+"""
 
 from __future__ import annotations
 
 import random
+import re
 from typing import NamedTuple
 
 from palaestra.envs.common.words import pools
-from palaestra.envs.tools.calculator import calculator
+from palaestra.envs.tools.calculator import calculator, integer
 
 QUESTIONS = (
     ("How many sacks of {goods} do {a} and {b} hold together?", "{an} * {am} + {bn} * {bm}"),
@@ -36,6 +40,15 @@ class Case(NamedTuple):
     def key(self) -> str:
         """What train and test do not share."""
         return f"{self.question} {self.answer}"
+
+    def right(self, given: str) -> bool:
+        """Whether an answer is the right one: the same word, or the same number however it is spaced."""
+        return given == self.answer or (integer(given) is not None and integer(given) == integer(self.answer))
+
+
+def draw_case(rng: random.Random, level: int, split: str) -> Case:
+    """A question of a level."""
+    return draw_stores(rng, level, split) if level else draw_color(rng, split)
 
 
 def draw_color(rng: random.Random, split: str) -> Case:
@@ -77,3 +90,44 @@ def draw_stores(rng: random.Random, level: int, split: str) -> Case:
     told = (f"{called[t]} has {known[t, 'n']} barns with {known[t, 'm']} sacks each" for t in (a, b))
     question = wording.format(goods=goods, a=called[a], b=called[b])
     return Case(question, "; ".join(told) + ".", library, answer, right)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------
+
+
+def recalled(told: str) -> str:
+    """The answer that follows from what is remembered."""
+    memory = told.rpartition("You remember: ")[2]
+    numbers = re.findall(r"[0-9]+", memory)
+    return calculator(_expression(told, numbers))["value"] if numbers else memory.rstrip(".")
+
+
+def _expression(told: str, numbers: list[str]) -> str:
+    """Barns times sacks of the first town, plus or minus those of the second."""
+    sign = "-" if re.search(r"\bmore\b|exceed", told) else "+"
+    return "{} * {} {sign} {} * {}".format(*numbers, sign=sign)
+
+
+def next_check(told: str, found: str, barns: tuple[str, ...] = BARNS) -> tuple[str, str]:
+    """What to check after what was found: ("search", words), ("calc", expression), or ("", answer) if nothing is left.
+
+    `barns` are the sentences that are believed about the number of barns.
+    """
+    if things := re.findall(r"^What color is the (\w+)\?", told):
+        color = re.findall(rf"The {things[0]} is (\w+)\.", found)
+        return ("", color[0]) if color else ("search", things[0])
+    numbers: list[str] = []
+    for town in re.findall(r"(the town where \w+ lives|\w+) has", told.rpartition("You remember: ")[2]):
+        if " " in town:
+            person = town.split()[-2]
+            lives = re.findall(rf"{person} lives in (\w+)\.", found)
+            if not lives:
+                return "search", f"{person} lives"
+            town = lives[0]
+        for what, patterns in (("barns", barns), ("sacks", SACKS)):
+            pattern = "|".join(p.format(town=town, n="([0-9]+)", m="([0-9]+)", goods=r"\w+") for p in patterns)
+            seen = re.search(pattern, found)
+            if not seen:
+                return "search", f"{town} {what}"
+            numbers += [number for number in seen.groups() if number]
+    return "calc", _expression(told, numbers)
