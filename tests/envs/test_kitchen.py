@@ -12,7 +12,8 @@ import pytest
 from palaestra.envs.common.search import shortest
 from palaestra.envs.conformance import QUICK, check
 from palaestra.envs.embodied.cooking import STATION, Order, Work, plan, possible, turn
-from palaestra.envs.embodied.kitchen import HOME, Kitchen, reword
+from palaestra.envs.embodied.kitchen import Kitchen
+from palaestra.envs.embodied.menus import HOME, reword
 from palaestra.envs.transcript import Transcript
 
 SHELVES = ("egg", "fish", "melon")

@@ -132,6 +132,14 @@ def plan(orders: tuple[Order, ...], shelves: tuple[str, ...], stove: bool) -> Gu
     return Guide(steps, lambda work: work.served == len(orders), estimate=estimate)
 
 
+def part(joint: Guide[Work], work: Work, cook: int) -> str:
+    """A cook's move of the joint plan as long as all have kept to it, else of a plan of its own."""
+    joint.way(Work(("",) * len(work.hands)))
+    if joint.knows(work):
+        return (joint.way(work) or [""])[0].split("|")[cook]
+    return (joint.way(work._replace(hands=(work.hands[cook],))) or ["wait"])[0]
+
+
 def _useful(work: Work, cook: int, orders: tuple[Order, ...], shelves: tuple[str, ...], stove: bool) -> list[str]:
     """The moves of a cook that can help; the next order is begun once all of this one is under way."""
     if work.served == len(orders):

@@ -33,51 +33,15 @@ plan while the others keep to it, else its own).
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
-from typing import NamedTuple
 
 import msgspec
 
 from palaestra.envs.common import states
 from palaestra.envs.common.talk import says
-from palaestra.envs.common.words import made_up, pools
-from palaestra.envs.embodied.cooking import STATION, Order, Work, plan, possible, turn
+from palaestra.envs.embodied.cooking import STATION, Work, part, plan, possible, turn
+from palaestra.envs.embodied.menus import BACK, HOME, SIZES, Heard, Menu, draw, opening, reword, seen
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
-
-
-class Size(NamedTuple):
-    """What a level is like."""
-
-    turns: int
-    shelves: int
-    orders: int
-    foods: tuple[int, int]
-    """The fewest and the most in a dish."""
-    stove: bool = False
-
-
-SIZES = (Size(16, 3, 1, (1, 2)), Size(30, 5, 2, (2, 2)), Size(45, 6, 2, (3, 3), stove=True))
-HOME = {
-    "get": "fetch", "chop": "wash", "chopped": "washed", "cook": "heat", "cooked": "warm", "fetch": "unload",
-    "plate": "set", "serve": "bring", "bin": "drop", "dish": "tray", "board": "basin", "stove": "hearth", "pot": "oven",
-    "Cookbook": "Habits", "Order": "Wish", "Shelves": "Cupboards", "Plate": "Tray", "Pot": "Oven", "Cooks": "Helpers",
-}  # fmt: skip
-"""The words of the kitchen, and those of the same work as a chore at home."""
-BACK = {home: word for word, home in HOME.items()}
-
-
-def reword(text: str, words: dict[str, str]) -> str:
-    return re.sub(r"\b[A-Za-z]+\b", lambda found: words.get(found[0], found[0]), text)
-
-
-class Menu(NamedTuple):
-    """What an episode is about."""
-
-    shelves: tuple[str, ...]
-    book: tuple[tuple[str, Order], ...]
-    """Names of dishes, and what they are made of; empty where orders say it outright."""
-    orders: tuple[Order, ...]
 
 
 class Kitchen(ScriptedEnv):
@@ -108,24 +72,21 @@ class Kitchen(ScriptedEnv):
         return tuple(f"cook_{n}" for n in range(self.cooks))
 
     def script(self, rng: random.Random) -> Script:
-        size, say = SIZES[self.level], lambda text: reword(text, HOME) if self.home else text
+        size, say = SIZES[self.level], lambda text: reword(text, HOME if self.home else {})
         limit = self.turns or size.turns
-        menu: Menu = self.item(f"kitchen{self.level}", self._menu, states.digest)
+        menu: Menu = self.item(f"kitchen{self.level}", lambda r: draw(r, self.level, self.split), states.digest)
         self.note(menu=menu, stove=size.stove)
-        self.tell((say(self.rules) + " " if self.home else "") + say(_opening(menu)))
+        self.tell((say(self.rules) + " " if self.home else "") + say(opening(menu)))
 
         work, turns, tally = Work(("",) * self.cooks), 0, Counter[str]()
         news = dict.fromkeys(self.seats, "")
         states.note(self, work)
         while work.served < len(menu.orders) and turns < limit:
-            able = {
-                seat: {say(move): move for move in possible(work, cook, menu.shelves, size.stove)}
-                for cook, seat in enumerate(self.seats)
-            }
+            able = [{say(m): m for m in possible(work, cook, menu.shelves, size.stove)} for cook in range(self.cooks)]
             for cook, seat in enumerate(self.seats):
-                self.tell(news[seat] + say(_seen(work, menu, self.seats, cook)), to=seat)
-            said = yield tuple(self.turn(seat, *moves, default="wait") for seat, moves in able.items())
-            moves = [able[seat][" ".join((move.verb, *move.args))] for seat, move in said.items()]
+                self.tell(news[seat] + say(seen(work, menu, self.seats, cook)), to=seat)
+            said = yield tuple(self.turn(s, *moves, default="wait") for s, moves in zip(self.seats, able, strict=True))
+            moves = [able[cook][" ".join((move.verb, *move.args))] for cook, move in enumerate(said.values())]
             done = turn(work, moves, menu.orders, turns % self.cooks)
             states.note(self, done.work, work)
             work, turns = done.work, turns + 1
@@ -138,15 +99,15 @@ class Kitchen(ScriptedEnv):
                 lines += [say(f"The {STATION[moves[cook]]} was taken.") for n in done.blocked if n == cook]
                 news[seat] = "".join(f"{line} " for line in lines)
 
-        self.tell("Everything is served." if work.served == len(menu.orders) else "The time is up.")
+        served = work.served == len(menu.orders)
+        self.tell("Everything is served." if served else "The time is up.")
         score = 0.2 * tally["chops"] + tally["dishes"] - 0.1 * tally["wrong"] - 0.001 * turns
         self.reward(dict.fromkeys(self.seats, score))
-        served = work.served == len(menu.orders)
-        best = plan(menu.orders, menu.shelves, size.stove).way(Work(("",) * self.cooks)) if served else None
+        joint = plan(menu.orders, menu.shelves, size.stove)
         self.outcome(
             dishes=tally["dishes"],
             all_served=served,
-            pace=len(best or ()) / turns,
+            pace=joint.ratio(Work(("",) * self.cooks), turns) if served else 0.0,
             wrong=tally["wrong"],
             wasted=tally["wasted"],
             idle=tally["idle"] / (turns * self.cooks),
@@ -154,77 +115,29 @@ class Kitchen(ScriptedEnv):
             score=score,
         )
 
-    def _menu(self, rng: random.Random) -> Menu:
-        size = SIZES[self.level]
-        shelves = rng.sample(pools(self.split).foods, size.shelves)
-        ways = ("chopped", "cooked") if size.stove else ("chopped",)
-        dishes: list[Order] = []
-        while len(dishes) < size.orders + (self.level > 0):
-            foods = rng.sample(shelves, rng.randint(*size.foods))
-            dish = tuple(f"{rng.choice(ways)} {food}" for food in sorted(foods))
-            dishes += [dish] if dish not in dishes else []
-        names = made_up(rng, len(dishes), self.split) if self.level else []
-        return Menu(tuple(shelves), tuple(zip(names, dishes, strict=False)), tuple(rng.sample(dishes, size.orders)))
-
-
-def _opening(menu: Menu) -> str:
-    shelves = f"Shelves: {', '.join(menu.shelves)}."
-    if not menu.book:
-        return f"Order: {' and '.join(menu.orders[0])}. {shelves}"
-    book = "; ".join(f"{name} is {', '.join(dish)}" for name, dish in menu.book)
-    return f"Cookbook: {book}. {shelves}"
-
-
-def _seen(work: Work, menu: Menu, seats: tuple[str, ...], cook: int) -> str:
-    """`Order 1 of 2: bodak. You hold chopped egg. cook_1 holds nothing. Plate: chopped fish.`"""
-    names = [name for order in menu.orders for name, dish in menu.book if dish == order]
-    lines = [f"Order {work.served + 1} of {len(names)}: {names[work.served]}."] if names else []
-    lines.append(f"You hold {work.hands[cook] or 'nothing'}.")
-    lines += [f"{s} holds {work.hands[n] or 'nothing'}." for n, s in enumerate(seats) if n != cook]
-    lines.append(f"Plate: {', '.join(work.plate) or 'nothing'}.")
-    if work.pot:
-        lines.append(f"Pot: {work.pot.split()[1]}, ready{f' in {work.heat}' if work.heat else ''}.")
-    return " ".join(lines)
-
 
 # -- players -----------------------------------------------------------------------------------------------------
 
 
 def _oracle(request: Request) -> str:
-    """Its part of the joint plan as long as the others keep to it, else a plan of its own."""
-    env, cook = request.env, request.env.seats.index(request.seat)
-    menu: Menu = msgspec.convert(request.facts["menu"], Menu)
-    work = states.noted(request, Work)
+    menu, work = msgspec.convert(request.facts["menu"], Menu), states.noted(request, Work)
     joint = plan(menu.orders, menu.shelves, request.facts["stove"])
-    joint.way(Work(("",) * len(env.seats)))
-    if joint.knows(work):
-        move = (joint.way(work) or [""])[0].split("|")[cook]
-    else:
-        move = (joint.way(work._replace(hands=(work.hands[cook],))) or ["wait"])[0]
-    return f"[{reword(move, HOME)}]" if env.params["home"] else f"[{move}]"
+    move = part(joint, work, request.env.seats.index(request.seat))
+    return f"[{reword(move, HOME if request.env.params['home'] else {})}]"
 
 
 def _greedy(request: Request) -> str:
     """Does the next thing that is missing of the order, as if it were alone."""
-    back = (lambda text: reword(text, BACK)) if request.env.params["home"] else (lambda text: text)
+    back = lambda text: reword(text, BACK if request.env.params["home"] else {})
     moves = {back(move[1:-1]): move for move in request.legal_actions}
-    heard = [back(text) for text in request.heard]
-    now = next(text for text in reversed(heard) if "You hold" in text)
-    part = lambda cue, text=now: found[1] if (found := re.search(rf"{cue} ([^.;]*)", text)) else ""
-    order = part("Order:", heard[0]).split(" and ")
-    if "Cookbook" in heard[0]:
-        order = part(f"{part('Order . of .:')} is", heard[0]).split(", ")
-    held, plate, pot = (part(cue).replace("nothing", "") for cue in ("You hold", "Plate:", "Pot:"))
-    laid = plate.split(", ") if plate else []
+    order, held, laid, pot = Heard.of([back(text) for text in request.heard])
     missing = [item for item in order if item not in laid]
     wish = [f"get {item.split()[1]}" for item in missing if item.split()[1] not in pot]
     if held in missing:
         wish = ["plate"]
     elif held:
-        wish = ["chop"] * any(held in item for item in missing) + ["cook"] * (
-            held.replace("chopped", "cooked") in missing
-        )
-        wish.append("bin")
+        chop, cook = any(held in item for item in missing), held.replace("chopped", "cooked") in missing
+        wish = ["chop"] * chop + ["cook"] * cook + ["bin"]
     elif not missing or set(laid) - set(order):
         wish = ["serve"]
     elif pot.split(",")[0] and pot.endswith("ready"):
