@@ -25,7 +25,7 @@ from palaestra.alignment.loops.online import Online, Signal, Trainee
 from palaestra.alignment.objectives import Objective, make_objective
 from palaestra.alignment.recipe import Recipe
 from palaestra.envs.transcript import Malformed
-from palaestra.scenarios.scenario import PolicySpec, Scenario, SignalSpec
+from palaestra.scenarios.scenario import EngineSpec, PolicySpec, Scenario, SignalSpec
 
 TOKENIZER_PLAYS = 200
 """Plays by scripted players whose words a tiny model's tokenizer is trained on."""
@@ -38,7 +38,7 @@ def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None]
     torch.manual_seed(scenario.run.seed)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if spec.device == "auto" else spec.device
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": None}[spec.dtype]
-    engine = EmbeddedEngine(device=device, dtype=dtype)
+    engine = make_engine(scenario, spec, device, dtype)
     policies = _policies(scenario, engine)
     fixed = opponent(scenario, policies, scenario.league.opponent) if scenario.league.opponent else None
     for name, policy in policies.items():
@@ -72,6 +72,16 @@ def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None]
         live=scenario.run.live,
         opponent=fixed,
     )
+
+
+def make_engine(scenario: Scenario, spec: EngineSpec, device: str, dtype: torch.dtype | None) -> EmbeddedEngine:
+    """The engine of a kind, without policies."""
+    if spec.kind == "transformers":
+        return EmbeddedEngine(device=device, dtype=dtype)
+    from palaestra.agents.engines.vllm import VllmEngine
+
+    ranks = [policy.adapter.rank for policy in scenario.policies.values() if policy.adapter]
+    return VllmEngine(device=device, dtype=dtype, rank=max(ranks, default=1), **spec.vllm.model_dump())
 
 
 def seated(scenario: Scenario, policies: Mapping[str, Policy], seat: str) -> Policy:

@@ -117,6 +117,12 @@ class _Training:
         return self._loop(online)
 
     def _loop(self, online: Online) -> RunDir:
+        try:
+            return self._steps(online)
+        finally:
+            online.engine.close()
+
+    def _steps(self, online: Online) -> RunDir:
         begun = time.perf_counter() - self.seconds
         gc.collect()
         gc.freeze()  # a full collection over everything that torch imports costs 0.2 s, and finds nothing

@@ -107,6 +107,7 @@ def examine() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     train, monty = ("torch", "transformers", "peft", "safetensors"), ("pydantic-monty",)
+    found["vllm"] = _vllm()
     for extra, needs in {"train": train, "monty": monty}.items():
         missing = [p for p in needs if found[p] == "not installed"]
         found[f"extra {extra}"] = f'missing: pip install "palaestra[{extra}]"' if missing else "present"
@@ -116,6 +117,19 @@ def examine() -> dict[str, str]:
     found["chromium"] = shutil.which("chromium") or shutil.which("google-chrome") or "not found"
     found["gpu"] = _gpu()
     return found
+
+
+def _vllm() -> str:
+    """Which vLLM is there, and whether the engine was tried with it."""
+    from palaestra.agents.engines.vllm_transfer import installed
+    from palaestra.errors import EngineError
+
+    try:
+        return installed()
+    except EngineError as error:
+        return str(error).partition("\n")[0]
+    except ImportError:
+        return "not installed"
 
 
 def _memory() -> str:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from palaestra.agents.engines import Completion, Sampling
-from palaestra.agents.engines import vllm as module
+from palaestra.agents.engines import vllm_transfer as module
 from palaestra.agents.engines.embedded import score
 from palaestra.agents.engines.vllm import VllmEngine
 from palaestra.agents.episode import PolicyRef
@@ -107,6 +107,13 @@ def test_the_same_seed_gives_the_same_reply_and_a_full_context_none(whole: VllmE
     assert ask(whole, job)[0].ids == ask(whole, job)[0].ids
     assert ask(whole, (prompt(CONTEXT), Sampling(16), ref, 7))[0].stop == "context"
     assert len(ask(whole, (prompt(CONTEXT - 4), Sampling(16), ref, 7))[0].ids) == 4
+
+
+def test_more_long_prompts_at_once_than_fit_a_step(whole: VllmEngine) -> None:
+    ref = PolicyRef("p", whole.version("p"))
+    jobs = [(prompt(450, 100 + n), Sampling(4), ref, n) for n in range(24)]
+    for (asked, *_), done in zip(jobs, ask(whole, *jobs), strict=True):
+        assert gap(whole, ref, asked, done) < CLOSE
 
 
 # -- whole weights -----------------------------------------------------------------------------------------------------

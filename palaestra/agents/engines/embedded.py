@@ -255,6 +255,12 @@ class EmbeddedEngine:
         """Forget a version."""
         self.forget(policy)
 
+    def rest(self) -> None:
+        """A rollout is over, and the learner begins: an engine that takes memory for itself may give it back."""
+
+    def close(self) -> None:
+        """The engine is not asked any more."""
+
     def serve(self, kind: str, jobs: list[Any]) -> list[Any]:
         """Answers in the order of the jobs; a job that cannot be served answers with an `EngineError`."""
         answers: list[Any] = [None] * len(jobs)

