@@ -102,6 +102,10 @@ class Workflow(NamedTuple):
             lines.append(f"{step.name}: {', '.join(parts) or 'at any time'}.")
         return f"{' '.join(lines)} Goal: {self.goal}."
 
+    def told(self) -> str:
+        """The card and the choices."""
+        return f"{self.card()} {self.choices()}"
+
     def choices(self) -> str:
         """The values that each slot may have: `color: red, blue. day: monday, tuesday.`"""
         return " ".join(f"{slot}: {', '.join(values)}." for slot, values in self.options.items())

@@ -40,15 +40,14 @@ from __future__ import annotations
 import random
 import re
 
-from palaestra.envs.common.workflows import MOODS, Client, Step, Workflow, named, read_card, tells, workflow
-from palaestra.envs.script import Player, Request, Script, ScriptedEnv, play_random
+from palaestra.envs.common.measures import share
+from palaestra.envs.common.players import in_seat
+from palaestra.envs.common.workflows import MOODS, Client, Workflow, tells
+from palaestra.envs.grammar import Move
+from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
+from palaestra.envs.social.desk import Desk, commitment, draw_workflow, first_unsaid, read_flow, read_wants, work
 
 AGENT, CLIENT = "agent_0", "client_0"
-SIZES = (
-    {"length": 3},
-    {"length": 4, "extra": 1, "slots": 6, "size": 5},
-    {"length": 5, "extra": 2, "slots": 8, "size": 6},
-)
 TURNS = (14, 30, 40)
 PATIENCE = 3  # needless questions, from level 1 on
 
@@ -75,130 +74,62 @@ class Service(ScriptedEnv):
     calm: bool = False
 
     def script(self, rng: random.Random) -> Script:
-        flow = self.item(
-            f"workflow{self.level}",
-            lambda r: workflow(r, self.split, **SIZES[self.level]),
-            lambda f: f"{f.card()} {f.choices()}",
-        )
+        flow = self.item(f"workflow{self.level}", lambda r: draw_workflow(r, self.level, self.split), Workflow.told)
         values = self.secret(CLIENT, "values", flow.wish)
         mood = self.secret(CLIENT, "mood", lambda r: "plain" if self.calm else r.choice(MOODS[: (1, 3, 4)[self.level]]))
-        client = Client(self.stream("client"), values, flow.options, mood, self.level)
+        desk = Desk(flow, Client(self.stream("client"), values, flow.options, mood, self.level))
         self.tell(f"{flow.card()}{' ' + flow.choices() if self.level else ''} A client comes in.", to=AGENT)
         wants = " ".join(f"{slot}: {value}." for slot, value in values.items())
         self.tell(f"You are the client. You want {wants}", to=CLIENT)
         if self.oracle:
             self.reveal(f"The client wants {wants}", to=AGENT)
 
-        steps = {s.name: s for s in flow.steps}
-        commands = [f"ask {'|'.join(flow.options)}", *(_command(s, flow) for s in flow.steps), "done"]
-        every = "|".join(value for values in flow.options.values() for value in values)
-        say = () if self.level else (f"say {every}|nothing",)
-        record: dict[str, str] = {}
-        turns = asked = needless = wrong = faithful = 0
-        left = False
+        turns, left, faithful = 0, False, list[bool]()
         while turns < TURNS[self.level] and not left:
-            move = yield self.turn(AGENT, *commands, default="done")
+            move = yield self.turn(AGENT, *desk.commands(), default="done")
             turns += 1
-            if move.verb == "done":
-                break
-            name, *given = move.args
             if move.verb == "step":
-                step, put = steps[name], dict(value.split("=") for value in given)
-                missing, after = step.unmet(record), step.done(record, put)
-                unwanted = step not in flow.plan(client.values) or put.items() - client.values.items()
-                wrong += bool(missing or unwanted or after == record)
-                record = record if missing else after
-                self.tell(f"Refused: first {missing[0]}." if missing else f"{name} is noted.", to=AGENT)
-                continue
-            asked += 1
-            needless += name in client.said or name not in flow.asks(client.values)
-            left = self.level > 0 and needless >= PATIENCE
-            line, told = client.asked(name)
-            talk = f' It says: "{move.said()}"' if self.level and move.speech else ""
-            order = f" Tell it, in your own words: {line}" if self.level else ""
-            self.tell(f"The agent asks for the {name}.{talk}{order}", to=CLIENT)
-            reply = yield self.turn(CLIENT, *say, default="say nothing" if say else None)
-            words = " ".join(reply.args) or reply.said()
-            true = words == line or tells(words, {slot: client.values[slot] for slot in told}, flow.options)
-            faithful += true
-            self.reveal(f'The client says: "{words if true and self.level else line}"', to=AGENT)
-            if left:
-                self.reveal("The client leaves.")
+                self.tell(desk.commit(move.args[0], move.args[1:]), to=AGENT)
+            elif move.verb == "ask":
+                faithful.append((yield from self._question(desk, move)))
+                left = self.level > 0 and desk.needless >= PATIENCE
+            else:
+                break
+        if left:
+            self.reveal("The client leaves.")
 
-        needed = flow.plan(client.values)
-        right = sum(step.done(record, client.values) == record for step in needed)
-        self.reward({AGENT: max(-1.0, right / len(needed) - 0.1 * wrong)})
-        if asked:
-            self.reward({CLIENT: faithful / asked})
-        self.outcome(
-            completion=right / len(needed),
-            needed=len(needed),
-            right=right,
-            wrong=wrong,
-            questions=asked,
-            needless=needless,
-            length=turns,
-            left=left,
-            faithful=faithful / asked if asked else None,
-            mood=mood,
-        )
+        facts = desk.facts()
+        self.reward({AGENT: max(-1.0, facts["completion"] - 0.1 * desk.wrong)})
+        if faithful:
+            self.reward({CLIENT: sum(faithful) / len(faithful)})
+        self.outcome(**facts, length=turns, left=left, faithful=share(faithful), mood=mood)
 
-
-def _command(step: Step, flow: Workflow) -> str:
-    """`step pack color=red|color=blue`"""
-    return " ".join(["step", step.name, *("|".join(f"{slot}={v}" for v in flow.options[slot]) for slot in step.takes)])
+    def _question(self, desk: Desk, question: Move) -> Script:
+        """The client is asked, and the agent hears its words or the line that is due; returns whether both agree."""
+        line, due = desk.ask(question.args[0])
+        talk = f' It says: "{question.said()}"' if self.level and question.speech else ""
+        order = f" Tell it, in your own words: {line}" if self.level else ""
+        self.tell(f"The agent asks for the {question.args[0]}.{talk}{order}", to=CLIENT)
+        say = () if self.level else (desk.answer(),)
+        reply = yield self.turn(CLIENT, *say, default="say nothing" if say else None)
+        words = " ".join(reply.args) or reply.said()
+        agrees = words == line or tells(words, due, desk.flow.options)
+        self.reveal(f'The client says: "{words if agrees and self.level else line}"', to=AGENT)
+        return agrees
 
 
 # -- players -----------------------------------------------------------------------------------------------------
 
 
-def _flow(request: Request) -> Workflow:
-    options = re.findall(r"(\w+)=(\w+)", " ".join(request.commands))
-    slots = request.commands[0].removeprefix("ask ").split("|")
-    return read_card(request.heard[0], {slot: [v for s, v in options if s == slot] for slot in slots})
-
-
-def _heard(request: Request, flow: Workflow) -> dict[str, str]:
-    """What the client has said that it wants, the last word counting."""
-    found: dict[str, str] = {}
-    for text in request.heard:
-        if text.startswith("The client says: "):
-            found |= named(text, flow.options)
-    return found
-
-
-def _commit(step: Step, values: dict[str, str]) -> str:
-    return f"[{' '.join(['step', step.name, *(f'{slot}={values[slot]}' for slot in step.takes)])}]"
-
-
-def _first_unsaid(request: Request, *moves: str) -> str:
-    said = [text for who, text in request.view if who == "said"]
-    return next((move for move in moves if move not in said), "[done]")
-
-
 def _greedy(request: Request) -> str:
     """Asks for every slot once, then commits to every step as listed, with the value heard or else the first one."""
-    flow = _flow(request)
-    values = {slot: options[0] for slot, options in flow.options.items() if options} | _heard(request, flow)
-    return _first_unsaid(request, *(f"[ask {slot}]" for slot in values), *(_commit(s, values) for s in flow.steps))
-
-
-def _works(request: Request, flow: Workflow, values: dict[str, str]) -> str:
-    """Asks for the next value that is missing, else commits to the next step that is not yet done with the values."""
-    slots = [s.only[0] for s in flow.steps if s.only] + [slot for s in flow.plan(values) for slot in s.takes]
-    if missing := [slot for slot in slots if slot not in values]:
-        return f"[ask {missing[0]}]"
-    return _first_unsaid(request, *(_commit(step, values) for step in flow.plan(values)))
-
-
-def _clerk(request: Request) -> str:
-    flow = _flow(request)
-    return _works(request, flow, _heard(request, flow))
+    flow = read_flow(request)
+    values = {slot: options[0] for slot, options in flow.options.items() if options} | read_wants(request, flow)
+    return first_unsaid(request, *(f"[ask {slot}]" for slot in values), *(commitment(s, values) for s in flow.steps))
 
 
 def _oracle(request: Request) -> str:
-    flow = _flow(request)
-    return _works(request, flow, {**request.facts["values@client_0"][CLIENT], **_heard(request, flow)})
+    return work(request, request.facts["values@client_0"][CLIENT])
 
 
 def _client(request: Request) -> str:
@@ -209,15 +140,10 @@ def _client(request: Request) -> str:
     return line if own_words else f"[say {value[1] if value else 'nothing'}]"
 
 
-def _with_client(agent: Player) -> Player:
-    """One player for both seats."""
-    return lambda request: (_client if request.seat == CLIENT else agent)(request)
-
-
 Service.players = {
     "random": play_random,
-    "greedy": _with_client(_greedy),
-    "oracle": _with_client(_oracle),
-    "clerk": _with_client(_clerk),
-    "client": _with_client(_clerk),
+    "greedy": in_seat(CLIENT, _client, _greedy),
+    "oracle": in_seat(CLIENT, _client, _oracle),
+    "clerk": in_seat(CLIENT, _client, work),
+    "client": in_seat(CLIENT, _client, work),
 }
