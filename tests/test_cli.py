@@ -209,6 +209,15 @@ def test_a_person_plays_asks_for_help_takes_back_saves_and_leaves(run: Any) -> N
     assert saved["failure"]["message"] == "saved before the end"
 
 
+def test_a_person_reads_the_rules_once_and_the_legal_moves_at_each_turn(run: Any) -> None:
+    told = run("play", "public_goods", "member_0=human", "member=greedy", typed="what?\n[give 1]\n[give 0]\n")
+    assert told.out.startswith("the rules: ") and told.out.count("the rules: ") == 1
+    turns = re.findall(r"^\[turn (\d+)\] (.*)\n(.*)", told.out, re.M)
+    assert [number for number, _, _ in turns] == ["1", "1", "2", "3"]  # a retry is no other turn
+    assert turns[1][1] == "That is not a legal move. Answer with one of: [give 0] [give 1] [give 2] [give 3] [give 4]"
+    assert all(shown == "legal: [give 0] [give 1] [give 2] [give 3] [give 4]" for _, _, shown in (turns[0], *turns[2:]))
+
+
 def test_a_person_sees_only_what_the_seat_is_told(run: Any) -> None:
     told = run("play", "kuhn", "--cast", "random", "human", "--seed", 7, typed="[check]\n[fold]\n[fold]\n")
     assert "Your card is J" in told.out and "card is K" not in told.out

@@ -10,6 +10,7 @@ from pathlib import Path
 from palaestra.agents.episode import Episode, EpisodeWriter, Failure
 from palaestra.agents.fork import Fork
 from palaestra.agents.policy import Human
+from palaestra.envs import transcript as record
 from palaestra.envs.script import Request
 from palaestra.errors import PalaestraError
 from palaestra.view.stage import plain
@@ -69,6 +70,8 @@ class Terminal:
 
     def play(self) -> Episode:
         """The episode; one that was left before its end says so in `failure`."""
+        if self.fork.env.rules:
+            self.write(f"the rules: {self.fork.env.rules}")
         try:
             while request := self.fork.next:
                 if request.seat in self.people:
@@ -97,7 +100,10 @@ class Terminal:
             self.write(f"(aside, nobody else hears it) {plain(request.text)}")
             self.fork.submit(request, self._line(seat) or None)
             return
-        self._tell(seat, f"[turn {request.turn + 1}]")
+        number, again = self._count(seat)
+        self._tell(seat, f"[turn {number}]")
+        if not again:  # the notice of an illegal move names the legal ones
+            self.write(_legal(request))
         while True:
             line = self._line(seat)
             if line.startswith("/") and not line.startswith("//"):
@@ -111,6 +117,16 @@ class Terminal:
         if seat != self._asked:
             self._asked = seat
             self.write(f"you are {seat}. Only what {seat} is told is shown. {HELP}")
+
+    def _count(self, seat: str) -> tuple[int, bool]:
+        """Which turn of the seat it is, from 1, and whether it is asked again: a retry is the same turn."""
+        turns, again = 1, False
+        for event in self.fork.env.events:
+            if isinstance(event, record.Said | record.Defaulted | record.Forfeited) and event.seat == seat:
+                turns, again = turns + 1, False
+            elif isinstance(event, record.Malformed) and event.seat == seat:
+                turns, again = turns - 1, True
+        return turns, again
 
     def _tell(self, seat: str, mark: str) -> None:
         """What the seat has been told since the last time."""
@@ -132,7 +148,7 @@ class Terminal:
         """Do a command; True where the turn is no longer the same."""
         match name:
             case "legal":
-                self.write(" ".join(request.legal_actions) or "free speech: say anything")
+                self.write(_legal(request))
             case "undo":
                 return self._undo(request.seat)
             case "hint":
@@ -184,6 +200,11 @@ class Terminal:
             self.write(f"saved to {file}")
         except OSError as error:
             self.write(f"not saved: {error}")
+
+
+def _legal(request: Request) -> str:
+    """What may be answered."""
+    return f"legal: {' '.join(request.legal_actions)}" if request.commands else "free speech: say anything"
 
 
 def append(path: Path, *episodes: Episode) -> None:
