@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from palaestra.alignment.recipe import Recipe
 from palaestra.envs.transcript import Malformed
 from palaestra.scenarios.scenario import EngineSpec, PolicySpec, Scenario, SignalSpec
 
+CLONE_NOTE_S = 10.0
+"""Cloning says how far it is after so many seconds, and every 50 batches."""
 TOKENIZER_PLAYS = 200
 """Plays by scripted players whose words a tiny model's tokenizer is trained on."""
 
@@ -179,9 +182,15 @@ def _clone(
     assert spec is not None
     learner = _learner(scenario.recipe, engine, name, Schedule(spec.lr, 20, spec.batches, floor=0.1))
 
+    begun = last = time.perf_counter()
+
     def tell(step: int, loss: float) -> None:
-        if (step + 1) % 50 == 0 or step + 1 == spec.batches:
-            show(f"cloning {name}: batch {step + 1} of {spec.batches}, {loss:.3f} nats a token")
+        nonlocal last
+        done, now = step + 1, time.perf_counter()
+        if done % 50 == 0 or done == spec.batches or now - last >= CLONE_NOTE_S:
+            last, left_s = now, (now - begun) / done * (spec.batches - done)
+            more = f", about {left_s:.0f} s left" if done < spec.batches else ""
+            show(f"cloning {name}: batch {done} of {spec.batches}, {loss:.3f} nats a token{more}")
 
     clone(
         scenario.env,

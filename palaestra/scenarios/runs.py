@@ -233,9 +233,10 @@ def measure(scenario: Scenario, online: Online) -> tuple[dict[str, float], Evalu
     if scenario.eval.measure == "nashconv":
         present = {name: t.policy.at(online.engine.version(name)) for name, t in online.trainees.items()}
         cast = {seat: present.get(scenario.seat(seat).policy, policy) for seat, policy in online.cast.items()}
-        out["eval/nashconv"], out["eval/nashconv_unread"] = nashconv_of([cast])
+        params = {**scenario.env_params, **scenario.eval.params}
+        out["eval/nashconv"], out["eval/nashconv_unread"] = nashconv_of([cast], scenario.env, params)
         if pool := pool_casts(online, cast):
-            out["eval/nashconv_pool"] = nashconv_of(pool, known=online.measured).value
+            out["eval/nashconv_pool"] = nashconv_of(pool, scenario.env, params, known=online.measured).value
     assert focal is not None
     policy = focal.at(online.engine.version(scenario.focal))
     result = evaluate_policy(scenario, online.cast, policy, scenario.eval.against)

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError
 
 from palaestra.alignment.credit import ESTIMATORS
+from palaestra.alignment.exploit import GAMES
 from palaestra.alignment.recipe import Count, LeagueSpec, Positive, Recipe, Table
 from palaestra.envs.registry import absolute, env_class, names
 from palaestra.envs.script import ScriptedEnv, play_random
@@ -345,8 +346,8 @@ class Scenario(Table):
             out.append(
                 f"eval.focal: no policy named {self.eval.focal!r}\n      {nearest(self.eval.focal, self.policies)}"
             )
-        if self.eval.measure == "nashconv" and env.name() != "kuhn":
-            out.append('eval.measure: "nashconv" is exact for kuhn only')
+        if self.eval.measure == "nashconv" and env.name() not in GAMES:
+            out.append(f'eval.measure: "nashconv" is computed for {" and ".join(GAMES)} only')
         if self.eval.split and self.eval.split not in env.splits:
             out.append(f"eval.split: {self.env} has {', '.join(env.splits)}")
         return out

@@ -22,8 +22,11 @@ from palaestra.errors import CheckpointError, RecordError
 from palaestra.view.chart import Chart, Point, Series, Unit, draw, number, tick_label, ticks
 from palaestra.view.stage import fact, plain, stage, text
 
-KUHN_LINES = {"uniform play": 11 / 12, "best card-blind": 2 / 3, "equilibrium": 0.0}
-"""NashConv in `kuhn`, in chips: exact values that tell how far a policy has come."""
+NASHCONV_LINES = {
+    "kuhn": {"uniform play": 11 / 12, "best card-blind": 2 / 3, "equilibrium": 0.0},
+    "leduc": {"uniform play": 4.7472, "equilibrium": 0.0},
+}
+"""NashConv in chips, by environment: exact values that tell how far a policy has come."""
 
 TWIN_STYLES = (("c1", "8 4"), ("c2", "2 4"), ("c3", "10 3 2 3"), ("c4", "5 3"), ("c5", "1 3"))
 EPISODES = 4
@@ -62,8 +65,8 @@ def write_report(
         run: the run directory; it may still be running.
         compare: control twins, label -> run directory; shown beside the run.
         out: the file to write; default `report.html` in the run directory.
-        reference_lines: lines in the chart of the gold measure, label -> value; default for `nashconv`: the values of
-            uniform play, of the best play that ignores its card, and of an equilibrium.
+        reference_lines: lines in the chart of the gold measure, label -> value; default for `nashconv`: those of
+            `NASHCONV_LINES`.
 
     Raises:
         CheckpointError: a directory is none of a run.
@@ -508,7 +511,8 @@ def _gold_chart(run: _Run, twins: dict[str, _Run], reference_lines: Mapping[str,
     for i, (label, twin) in enumerate(twins.items()):
         tone, dash = TWIN_STYLES[i % len(TWIN_STYLES)]
         series.append(Series(label, twin.curve(key), tone, strong=False, dash=dash))
-    lines = dict(reference_lines if reference_lines is not None else KUHN_LINES if run.measure == "nashconv" else {})
+    known = NASHCONV_LINES.get(run.get("env", ""), {}) if run.measure == "nashconv" else {}
+    lines = dict(known if reference_lines is None else reference_lines)
     if cfr := run.curve(f"{key}_cfr"):
         lines["CFR solution"] = cfr[-1].value
     chart = Chart(f"{gold.name} by step", series, gold.unit, gold.measured_in, lines, run.alerts)

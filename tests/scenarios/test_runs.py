@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,20 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(whole: Path, 
     runs.train(small("run.seed=1"), tmp_path / "other")
     differences = runs.diff(whole, tmp_path / "other", exact=True)
     assert any("run.seed" in d for d in differences) and any(d.startswith("tensors") for d in differences)
+
+
+def test_cloning_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("palaestra.scenarios.build.CLONE_NOTE_S", 0.0)
+    notes: list[str] = []
+
+    class Notes(runs.Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    clone = 'policies.player.clone={ players = { player_0 = "greedy" }, batches = 3, batch = 2 }'
+    runs.train(small("recipe.steps=1", "eval.every=0", clone), tmp_path / "run", show=Notes())
+    assert re.fullmatch(r"cloning player: batch 1 of 3, \d\.\d+ nats a token, about \d+ s left", notes[0])
+    assert len(notes) == 3 and re.fullmatch(r"cloning player: batch 3 of 3, \d\.\d+ nats a token", notes[2])
 
 
 def test_the_directory_can_be_read_by_hand(whole: Path) -> None:
