@@ -11,8 +11,8 @@ import pytest
 from palaestra.envs.database import Answer
 from palaestra.envs.registry import make
 from palaestra.envs.script import ScriptedEnv
+from palaestra.envs.tools.queries import HIDDEN, judge, look, same
 from palaestra.envs.tools.questions import KINDS, MEANINGS, Task, draw_task, fill, opened, read
-from palaestra.envs.tools.sql import HIDDEN, judge, look, same
 
 (SEAT,) = ("analyst_0",)
 NAMES = {m: m for m in ("things", "people", *MEANINGS)}

@@ -197,6 +197,15 @@ def schema(task: Task) -> str:
 _TABLES = (("things", THINGS), ("people", PEOPLE))
 
 
+def form(task: Task) -> str:
+    """How a query may be written: freely, but at level 0 as one of twelve."""
+    if task.names:
+        return "..."
+    what = "|".join(kind.query.split()[1] for kind in KINDS[0].values())
+    colors = "|".join(f"'{color}'" for color in task.values["color"])
+    return f"select {what} from things where color = {colors}"
+
+
 def fill(task: Task, seed: str) -> dict[str, Table]:
     """Tables for a task, with rows drawn by a seed."""
     rng, words = random.Random(seed), task.values
@@ -231,6 +240,9 @@ def opened(task: Task, which: str) -> tuple[Database, Answer]:
     raise AssertionError
 
 
+# -- for players -------------------------------------------------------------------------------------------------
+
+
 def read(text: str, level: int, wordings: int = 9) -> tuple[Kind, dict[str, str]] | None:
     """The kind and the values of a question, for a reader who knows the first `wordings` of each kind."""
     for kind in KINDS[level].values():
@@ -239,3 +251,15 @@ def read(text: str, level: int, wordings: int = 9) -> tuple[Kind, dict[str, str]
             if found := re.search(pattern, text):
                 return kind, found.groupdict()
     return None
+
+
+def names_in(text: str) -> dict[str, str]:
+    """What tables and columns are called in a schema, going by their names."""
+    words = re.findall(r"\w+", text)
+    return {meaning: next((w for w in words if w in called), meaning) for meaning, called in NAMES.items()}
+
+
+def meanings_in(text: str) -> dict[str, str]:
+    """What columns are called, going by what is said of them in the table `about`."""
+    entries = re.findall(r"\w+\.(\w+) \| (.*)", text)
+    return {meaning: column for column, said in entries for meaning in MEANINGS if MEANINGS[meaning] == said}

@@ -30,119 +30,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections import Counter
-from typing import Any
 
-from palaestra.envs.database import Answer
-from palaestra.envs.grammar import clean
+from palaestra.envs.common.players import mixed
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
-from palaestra.envs.tools.questions import KINDS, MEANINGS, NAMES, Task, draw_task, opened, read, schema
-
-HIDDEN = ("first", "second", "third")
-SHOWN_ROWS, SHOWN_CHARS = 20, 60
-
-
-def look(task: list[Any], query: str) -> dict[str, Any]:
-    """What a query gives on the database that may be looked at."""
-    database, _ = opened(Task(*task), "shown")
-    with database:
-        return database.query(query)._asdict()
-
-
-def judge(task: list[Any], query: str) -> dict[str, Any]:
-    """On which databases a query gives what the right one gives, and why it gives nothing on the first."""
-    equal, error = {}, None
-    for which in ("shown", *HIDDEN):
-        database, right = opened(Task(*task), which)
-        with database:
-            given = database.query(query)
-        equal[which] = same(given, right)
-        error = error or given.error
-    return {"equal": equal, "error": error}
-
-
-def same(given: Answer, right: Answer) -> bool:
-    """Whether two answers have the same rows, in any order; names of columns do not count."""
-    rounded = [Counter(tuple(_rounded(v) for v in row) for row in answer.rows) for answer in (given, right)]
-    return given.error is None and not given.truncated and rounded[0] == rounded[1]
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, 6) if isinstance(value, float) else value
-
-
-def _told(ran: dict[str, Any]) -> str:
-    """The result of a query as a small table."""
-    if ran.get("error"):
-        return f"Error: {clean(ran['error'], 200)}"
-    rows = [ran["columns"], *ran["rows"][:SHOWN_ROWS]]
-    lines = [" | ".join(" ".join(str(value).split())[:SHOWN_CHARS] for value in row) for row in rows]
-    more = len(ran["rows"]) - SHOWN_ROWS
-    return "\n".join([*lines, *([f"({more}{' or' if ran['truncated'] else ''} more rows)"] if more > 0 else [])])
-
-
-def _random(request: Request) -> str:
-    """A legal move; where queries are free, the size or the largest value of some table."""
-    if request.enumerable:
-        return play_random(request)
-    tables = re.findall(r"(\w+)\(([^)]*)\)", request.heard[0])
-    table, columns = request.rng.choice(tables)
-    what = request.rng.choice(["count(*)", *(f"max({c})" for c in columns.split(", "))])
-    return f"[answer select {what} from {table}]"
-
-
-def _answer(request: Request, wordings: int, names: dict[str, str]) -> str:
-    """The query for a question that can be read, else a random move."""
-    found = read(request.heard[0], request.env.level, wordings)
-    if found is None:
-        return _random(request)
-    kind, values = found
-    return f"[answer {kind.query.format(**names, **values)}]"
-
-
-def _names(request: Request) -> dict[str, str]:
-    """What tables and columns are called, going by their names."""
-    words = re.findall(r"\w+", request.heard[0])
-    return {meaning: next((w for w in words if w in called), meaning) for meaning, called in NAMES.items()}
-
-
-def _greedy(request: Request) -> str:
-    """Knows the first wording of each kind (at level 0: of two kinds), and trusts the names."""
-    if request.env.level == 0 and "price" not in request.heard[0].rpartition(")")[2]:
-        return _random(request)
-    return _answer(request, 1, _names(request))
-
-
-def _reader(request: Request) -> str:
-    """Looks at `about` where there is one; then knows every wording and the right names."""
-    names = _names(request)
-    if "about(" in request.heard[0]:
-        if request.turn == 0:
-            return "[sql select entry, meaning from about]"
-        entries = re.findall(r"\w+\.(\w+) \| (.*)", request.text)
-        names |= {meaning: column for column, text in entries for meaning in MEANINGS if MEANINGS[meaning] == text}
-    return _answer(request, 9, names)
-
-
-def _oracle(request: Request) -> str:
-    """Knows the right query."""
-    return f"[answer {request.facts['query']}]"
-
-
-def _memorizer(request: Request) -> str:
-    """Looks at the right query's result, and hands in its first value as a constant."""
-    if request.enumerable:
-        return _oracle(request)  # no constant is a legal move
-    if request.turn == 0:
-        return f"[sql {request.facts['query']}]"
-    value = request.text.split("\n")[-1].split(" | ")[0]
-    return f"[answer select {value if value.isdigit() else repr(value)}]"
-
-
-def _mixed(request: Request) -> str:
-    """For demonstrations: the right query in 30 episodes of 100, else a random move."""
-    right = request.env.stream("mixed", request.seat).random() < 0.3
-    return _oracle(request) if right else _random(request)
+from palaestra.envs.tools.queries import HIDDEN, as_table, judge, look
+from palaestra.envs.tools.questions import draw_task, form, meanings_in, names_in, read, schema
 
 
 class Sql(ScriptedEnv):
@@ -160,14 +52,6 @@ class Sql(ScriptedEnv):
     controls = ("no_tool",)
     reward_range = (0.0, 1.0)
     effects = {"look": look, "judge": judge}
-    players = {
-        "random": _random,
-        "greedy": _greedy,
-        "oracle": _oracle,
-        "reader": _reader,
-        "memorizer": _memorizer,
-        "mixed": _mixed,
-    }
     rules = (
         "Answer the question with an SQLite query: [answer select ...]. Before that you may try queries on a database: "
         "[sql select ...]. The answer is run on databases with the same tables and other rows, so it must be right for "
@@ -179,21 +63,15 @@ class Sql(ScriptedEnv):
         task = self.item(f"question{self.level}", lambda r: draw_task(r, self.level, self.split), lambda t: t.key)
         self.note(query=task.query)
         self.tell(f"{schema(task)} {task.text}")
-        free = "..."
-        if self.level == 0:
-            what = "|".join(kind.query.split()[1] for kind in KINDS[0].values())
-            colors = "|".join(f"'{color}'" for color in task.values["color"])
-            free = f"select {what} from things where color = {colors}"
-
-        asked = 0
+        asked, free = 0, form(task)
         while True:
-            commands = (*((f"sql {free}",) if asked < self.queries else ()), f"answer {free}", "answer none")
-            move = yield self.turn(seat, *commands, default="answer none")
+            tries = [f"sql {free}"] if asked < self.queries else []
+            move = yield self.turn(seat, *tries, f"answer {free}", "answer none", default="answer none")
             query = " ".join(move.args)
             if move.verb == "answer":
                 break
             asked += 1
-            self.tell("No result." if self.no_tool else _told((yield self.effect("look", task, query))))
+            self.tell("No result." if self.no_tool else as_table((yield self.effect("look", task, query))))
 
         ran = yield self.effect("judge", task, query)
         hidden = sum(ran["equal"][which] for which in HIDDEN)
@@ -208,3 +86,64 @@ class Sql(ScriptedEnv):
             queries=asked,
             key=task.key,
         )
+
+
+# -- players -----------------------------------------------------------------------------------------------------
+
+
+def _random(request: Request) -> str:
+    """A legal move; where queries are free, the size or the largest value of some table."""
+    if request.enumerable:
+        return play_random(request)
+    table, columns = request.rng.choice(re.findall(r"(\w+)\(([^)]*)\)", request.heard[0]))
+    what = request.rng.choice(["count(*)", *(f"max({c})" for c in columns.split(", "))])
+    return f"[answer select {what} from {table}]"
+
+
+def _answer(request: Request, wordings: int, names: dict[str, str]) -> str:
+    """The query for a question that can be read, else a random move."""
+    found = read(request.heard[0], request.env.level, wordings)
+    if found is None:
+        return _random(request)
+    kind, values = found
+    return f"[answer {kind.query.format(**names, **values)}]"
+
+
+def _greedy(request: Request) -> str:
+    """Knows the first wording of each kind (at level 0: of two kinds), and trusts the names."""
+    if request.env.level == 0 and "price" not in request.heard[0].rpartition(")")[2]:
+        return _random(request)
+    return _answer(request, 1, names_in(request.heard[0]))
+
+
+def _reader(request: Request) -> str:
+    """Looks at `about` where there is one; then knows every wording and the right names."""
+    about = "about(" in request.heard[0]
+    if about and request.turn == 0:
+        return "[sql select entry, meaning from about]"
+    return _answer(request, 9, names_in(request.heard[0]) | (meanings_in(request.text) if about else {}))
+
+
+def _oracle(request: Request) -> str:
+    """Knows the right query."""
+    return f"[answer {request.facts['query']}]"
+
+
+def _memorizer(request: Request) -> str:
+    """Looks at the right query's result, and hands in its first value as a constant."""
+    if request.enumerable:
+        return _oracle(request)  # no constant is a legal move
+    if request.turn == 0:
+        return f"[sql {request.facts['query']}]"
+    value = request.text.split("\n")[-1].split(" | ")[0]
+    return f"[answer select {value if value.isdigit() else repr(value)}]"
+
+
+Sql.players = {
+    "random": _random,
+    "greedy": _greedy,
+    "oracle": _oracle,
+    "reader": _reader,
+    "memorizer": _memorizer,
+    "mixed": mixed(_oracle, 0.3, _random),
+}
