@@ -212,20 +212,30 @@ def _finish(episode: Episode, save: Path | None, *, as_json: bool) -> None:
 
 @app.command()
 def serve(
-    env: Annotated[str, Argument(help="An environment's id.")],
-    door: Annotated[str, Option("--as", help="mcp (over standard input and output) or openenv (over HTTP).")] = "mcp",
+    env: Annotated[str, Argument(metavar="ID|RUN", help="An environment's id; with --as openai a run directory.")],
+    door: Annotated[
+        str,
+        Option("--as", help="mcp (over standard input and output), openenv (over HTTP), or openai (a run's policies)."),
+    ] = "mcp",
     seat: Annotated[str | None, Option(help="The seat that is served; default: the first.")] = None,
     others: Annotated[str, Option(help="The scripted player in the other seats.")] = "random",
     settings: Annotated[list[str], Option("--set", metavar="PARAM=VALUE", help="A parameter, such as level=1.")] = [],  # noqa: B006
     save: Annotated[Path | None, Option(help="Add finished episodes to this file.")] = None,
-    port: Annotated[int, Option(help="With --as openenv: where it listens, on this machine.")] = 8000,
+    port: Annotated[int, Option(help="With openenv and openai: where it listens, on this machine.")] = 8000,
 ) -> None:
-    """Serve a seat to MCP or OpenEnv clients."""
+    """Serve a seat to MCP or OpenEnv clients, or a run's policies to OpenAI ones."""
     from palaestra.envs.registry import make
     from palaestra.view.serve import serve_mcp, serve_openenv
 
+    if door == "openai":
+        from palaestra.view.openai import serve as serve_policies
+
+        if not (Path(env) / "run.json").exists():
+            raise CheckpointError(f"serve: {env} is no run directory\n  --as openai offers the policies of a run")
+        serve_policies(Path(env), port)
+        return
     if door not in ("mcp", "openenv"):
-        raise UnknownNameError(f"serve: no door {door!r}\n  {nearest(door, ('mcp', 'openenv'))}")
+        raise UnknownNameError(f"serve: no door {door!r}\n  {nearest(door, ('mcp', 'openenv', 'openai'))}")
     world = make(env, **_params(settings))
     if door == "mcp":
         serve_mcp(world, seat, others, save)

@@ -153,3 +153,14 @@ def enter(batcher: Batcher, rank: int) -> None:
     """Make `batcher` the one of the current task, which holds place `rank` in every queue."""
     _batcher.set(batcher)
     _rank.set((rank,))
+
+
+async def together(*awaitables: Awaitable[T]) -> list[T]:
+    """`gather` under a batcher of its own: what engines are asked at once is served at once."""
+    batcher = Batcher()
+    batcher.running = 1
+    enter(batcher, 0)
+    try:
+        return await gather(*awaitables)
+    finally:
+        batcher.close()
