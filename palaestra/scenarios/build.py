@@ -16,6 +16,7 @@ from palaestra.agents.episode import Episode, PolicyRef
 from palaestra.agents.language import LanguagePolicy
 from palaestra.agents.models import Loaded, load
 from palaestra.agents.policy import Cast, Policy, player
+from palaestra.agents.remote import Remote, RemotePolicy
 from palaestra.agents.render import Renderer
 from palaestra.agents.tiny import env_texts, tiny
 from palaestra.alignment.credit import ESTIMATORS, Estimator
@@ -36,7 +37,8 @@ TOKENIZER_PLAYS = 200
 
 def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None] = lambda text: None) -> Online:
     """Everything that a run needs, at step 0. With `start = False` nothing is cloned."""
-    spec = scenario.engines["local"] if "local" in scenario.engines else next(iter(scenario.engines.values()))
+    own = [spec for spec in scenario.engines.values() if spec.kind != "openai"]
+    spec = scenario.engines["local"] if "local" in scenario.engines else next(iter(own), EngineSpec())
     torch.set_num_threads(spec.threads)
     torch.manual_seed(scenario.run.seed)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if spec.device == "auto" else spec.device
@@ -91,7 +93,7 @@ def seated(scenario: Scenario, policies: Mapping[str, Policy], seat: str) -> Pol
     """The policy of a seat, with the persona that the cast gives it there."""
     entry = scenario.seat(seat)
     policy = policies[entry.policy]
-    if entry.persona and isinstance(policy, LanguagePolicy):
+    if entry.persona and isinstance(policy, LanguagePolicy | RemotePolicy):
         return replace(policy, persona=entry.persona)
     return policy
 
@@ -109,9 +111,14 @@ def opponent(scenario: Scenario, policies: Mapping[str, Policy], text: str) -> P
 def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
     policies: dict[str, Policy] = {}
     renderers: dict[str, Renderer] = {}
+    remotes: dict[str, Remote] = {}
     for name, spec in scenario.policies.items():
         if spec.player is not None:
             policies[name] = player(scenario.env_class, spec.player)
+            continue
+        home = scenario.engines.get(spec.engine)
+        if home is not None and home.kind == "openai":
+            policies[name] = _remote(spec, remotes.setdefault(spec.engine, Remote(**home.openai.model_dump())))
             continue
         base = _base(spec)
         if base not in renderers:
@@ -137,6 +144,18 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
             legal=spec.legal,
         )
     return policies
+
+
+def _remote(spec: PolicySpec, remote: Remote) -> RemotePolicy:
+    assert spec.model is not None
+    return RemotePolicy(
+        spec.model,
+        remote,
+        max_tokens=spec.max_tokens,
+        temperature=spec.temperature,
+        show_rules=spec.show_rules is not False,
+        show_legal=spec.show_legal is not False,
+    )
 
 
 def _base(spec: PolicySpec) -> str:

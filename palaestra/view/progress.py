@@ -41,10 +41,9 @@ class Column(NamedTuple):
 
 def columns(scenario: Scenario) -> list[Column]:
     """What is worth a column in this scenario."""
-    seats = scenario.make_env().seats
     names = scenario.trained
     measure = scenario.eval.measure
-    shown = [Column("step", ("step",), "d"), _returns(seats), Column(f"eval {measure}", (f"eval/{measure}",), ".3f")]
+    shown = [Column("step", ("step",), "d"), _returns(scenario), Column(f"eval {measure}", (f"eval/{measure}",), ".3f")]
     for title, metric, style, reduce in (
         ("entropy", "entropy", ".3f", fmean),
         ("kl", "kl_reference", ".3f", fmean),
@@ -57,7 +56,12 @@ def columns(scenario: Scenario) -> list[Column]:
     return shown
 
 
-def _returns(seats: tuple[str, ...]) -> Column:
+def _returns(scenario: Scenario) -> Column:
+    """Of the seats that learn: each of up to three, else their mean; the first seat's where all sum to zero."""
+    env = scenario.make_env()
+    seats = [seat for seat in env.seats if scenario.seat(seat).policy in scenario.trained]
+    if env.zero_sum and len(seats) == len(env.seats) > 1:
+        return Column(f"return {seats[0]}", (f"return/{seats[0]}",), "+.2f")
     keys = tuple(f"return/{seat}" for seat in seats)
     if len(seats) > 3:
         return Column("return", keys, "+.2f", fmean)
