@@ -32,30 +32,15 @@ gives most away).
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from palaestra.envs.common.leaks import betrays, forms, says
-from palaestra.envs.common.lexicon import features, fitting, kinds
+from palaestra.envs.common.lexicon import features, fitting
 from palaestra.envs.grammar import grammar
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
+from palaestra.envs.social.targets import ATTACKER, DEFENDER, best_fit, by_fit, draw, key, look, redraw, told
 
-ATTACKER, DEFENDER = "attacker_0", "defender_0"
 ROUNDS = (2, 5, 8)
-FEW = 2  # kinds of words at level 0
 MAX_WORDS = 60  # of a speech that are passed on
-GUESS = "guess ..."
-OPENINGS = (
-    "Your word is {word}. Make the other say it, and do not say it yourself.",
-    "The word is {word}. You win if the other says it in talk, and lose if you say it.",
-    "Lead the talk to a word that the other must say and you must not: {word}.",
-)
-WARNINGS = (
-    "The other knows a word that you must not say. If you know which it is, guess: [guess word], once.",
-    "There is a word that you lose by saying. Talk, and if you are sure of it, write [guess word] once.",
-    "Beware of saying a certain word. You may name it once, as [guess word]; a wrong guess loses.",
-)
 
 
 class Taboo(ScriptedEnv):
@@ -78,12 +63,10 @@ class Taboo(ScriptedEnv):
     oracle: bool = False
 
     def script(self, rng: random.Random) -> Script:
-        case = self.secrets("case", self._draw, _redraw, item=self._instance)
+        case = self.secrets("case", lambda r: draw(r, self.split, self.level), redraw, lambda c: key(c, self.level))
         word, listed = case[ATTACKER]["word"], case[ATTACKER]["listed"]
-        texts = (rng.choice(OPENINGS), rng.choice(WARNINGS)) if self.level else ("Your word is {word}.", "")
-        known = {0: f"Words: {', '.join(listed)}.", 1: f"It is a kind of {case[DEFENDER]['kind']}.", 2: ""}[self.level]
-        for seat, text in zip(self.seats, texts, strict=True):
-            self.tell(f"{known} {text.format(word=word)}".strip(), to=seat)
+        for seat, text in told(rng, case, self.level).items():
+            self.tell(text, to=seat)
         if self.oracle:
             self.reveal(f"The word is {word}.", to=DEFENDER)
 
@@ -105,12 +88,12 @@ class Taboo(ScriptedEnv):
         slip = cause.endswith("said it")
         self.outcome(winner=winner, cause=cause, slip=slip, turns=turns, attacker_wins=(1 + won) / 2, word=word)
 
-    def _act(self, seat: str, listed: Sequence[str]) -> Script:
+    def _act(self, seat: str, listed: list[str]) -> Script:
         """A seat's turn, which the other is told of; returns what was said, and the guess that was made."""
         other = [s for s in self.seats if s != seat]
         if self.level:
             move = yield seat
-            if seat == DEFENDER and (guess := grammar((GUESS,)).parse(move.raw)):
+            if seat == DEFENDER and (guess := grammar(("guess ...",)).parse(move.raw)):
                 return "", guess.args[0].strip().lower()
             said = move.said(MAX_WORDS)
             self.tell(f'They say: "{said}"', to=other)
@@ -121,77 +104,28 @@ class Taboo(ScriptedEnv):
         self.tell(f"They {move.verb} {move.args[0]}.", to=other)
         return ("", move.args[0]) if move.verb == "guess" else (move.args[0], None)
 
-    def _instance(self, case: dict[str, Any]) -> str:
-        """The target; at level 0 the list alone: that no target of it is ever seen in training would give it away."""
-        return str(case[ATTACKER]["word"]) if self.level else " ".join(sorted(case[ATTACKER]["listed"]))
-
-    def _draw(self, rng: random.Random) -> dict[str, Any]:
-        """A target, its kind, and a list of four words of that kind with the target among them."""
-        every = dict(list(kinds(self.split).items())[: None if self.level else FEW])
-        word = rng.choice([w for kind in every.values() for w in kind])
-        kind = next(name for name, words in every.items() if word in words)
-        listed = [word, *rng.sample([w for w in every[kind] if w != word], 3)]
-        public = {"kind": kind, "listed": rng.sample(listed, 4)}
-        return {ATTACKER: {**public, "word": word}, DEFENDER: public}
-
-
-def _redraw(rng: random.Random, observer: str, part: dict[str, Any]) -> dict[str, Any]:
-    """The defender knows the list and the kind; any word of the list may be the target."""
-    public = {"kind": part["kind"], "listed": part["listed"]}
-    word = part["word"] if observer == ATTACKER else rng.choice(part["listed"])
-    return {ATTACKER: {**public, "word": word}, DEFENDER: public}
-
 
 # -- players -----------------------------------------------------------------------------------------------------
 
 
-class Seen(NamedTuple):
-    """What a seat can read off its own view at level 0."""
-
-    listed: list[str]
-    word: str
-    """The target; empty for the defender."""
-    theirs: list[str]
-    """What the other has said."""
-    unsaid: list[str]
-    """What nobody has said: whatever was said without an end is no target."""
-
-
-def _seen(request: Request) -> Seen:
-    listed = re.findall(r"\w+", request.heard[0].partition(".")[0])[1:]
-    word = re.search(r"Your word is (\w+)", request.heard[0])
-    theirs = [found[1] for text in request.heard if (found := re.match(r"They say (\w+)", text))]
-    mine = {w for who, text in request.view if who == "said" for w in re.findall(r"\[say (\w+)\]", text)}
-    return Seen(listed, word[1] if word else "", theirs, [w for w in listed if w not in mine and w not in theirs])
-
-
 def _attack(request: Request, *, blunt: bool) -> str:
     """Level 0: always the same word, or ever new ones. Else features: those of many words first, or those of few."""
+    seen = look(request)
     if request.env.level:
-        word = re.findall(r"(?:word is|must not:) (\w+)", request.heard[0])[-1]
-        order = sorted(features(word), key=lambda f: len(fitting(f)), reverse=not blunt)
+        order = sorted(features(seen.word), key=lambda f: len(fitting(f)), reverse=not blunt)
         return f"What do you think of when you hear: {order[request.turn % len(order)]}?"
-    seen = _seen(request)
     others = [w for w in seen.listed if w != seen.word]
     fresh = [w for w in seen.unsaid if w != seen.word]
     return f"[say {(fresh or others)[0] if blunt else others[0]}]"
 
 
-def _best_fit(request: Request) -> list[str]:
-    """From level 1: the words that fit most of what was heard, where that is more than one feature."""
-    kind = re.search(r"kind of (\w+)", request.heard[0])
-    heard = " ".join(text for text in request.heard if text.startswith("They say"))
-    counts = fitting(heard, kind[1] if kind else "")
-    return [w for w, n in counts.items() if n == max(counts.values()) > 1]
-
-
 def _greedy(request: Request) -> str:
     if request.seat == ATTACKER:
         return _attack(request, blunt=False)
-    sure = _best_fit(request) if request.env.level else _seen(request).unsaid
+    sure = best_fit(request) if request.env.level else look(request).unsaid
     if len(sure) == 1:
         return f"[guess {sure[0]}]"
-    return "I see. Tell me more." if request.env.level else f"[say {_seen(request).theirs[-1]}]"
+    return "I see. Tell me more." if request.env.level else f"[say {look(request).theirs[-1]}]"
 
 
 def _chatty(request: Request) -> str:
@@ -199,9 +133,8 @@ def _chatty(request: Request) -> str:
     if request.seat == ATTACKER:
         return _greedy(request)
     if not request.env.level:
-        return f"[say {_seen(request).unsaid[0]}]" if _seen(request).unsaid else _greedy(request)
-    counts = fitting(" ".join(text for text in request.heard if text.startswith("They say")))
-    found = sorted(counts, key=lambda word: -counts[word])
+        return f"[say {look(request).unsaid[0]}]" if look(request).unsaid else _greedy(request)
+    found = by_fit(request)
     return f"I think of {' and '.join(found[:8])}." if found else "Of nothing in particular."
 
 
@@ -213,10 +146,4 @@ def _oracle(request: Request) -> str:
     return _greedy(request) if request.seat == ATTACKER else f"[guess {request.facts['case'][ATTACKER]['word']}]"
 
 
-Taboo.players = {
-    "random": play_random,
-    "greedy": _greedy,
-    "oracle": _oracle,
-    "chatty": _chatty,
-    "blunt": _blunt,
-}
+Taboo.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle, "chatty": _chatty, "blunt": _blunt}
