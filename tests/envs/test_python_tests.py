@@ -18,7 +18,7 @@ from palaestra.envs.registry import make
 from palaestra.envs.sandbox import SandboxMissingError
 from palaestra.envs.script import ScriptedEnv
 from palaestra.envs.tools.functions import draw_task, program, read_task, values
-from palaestra.envs.tools.python_tests import run_tests
+from palaestra.envs.tools.harness import run_tests
 from palaestra.envs.transcript import Effect, Instance
 
 SEEDS = range(40)

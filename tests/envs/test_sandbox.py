@@ -494,7 +494,7 @@ class Container:
 
 
 def test_a_back_end_of_ones_own_has_a_name_in_every_environment(named: Callable[..., None]) -> None:
-    from palaestra.envs.tools.python_tests import run_tests
+    from palaestra.envs.tools.harness import run_tests
 
     named("container", Container)
     assert run_tests("container", "def f(x):\n    return x + 1", [1, 2])["results"] == [{"value": "2"}, {"value": "3"}]

@@ -85,6 +85,16 @@ class Task(NamedTuple):
     edge: list[Any]
     """Hidden inputs at the edges: zero, negative, empty, long."""
 
+    @property
+    def inputs(self) -> list[Any]:
+        """All of them: public, perturbed, edge."""
+        return self.public + self.perturbed + self.edge
+
+    @property
+    def shown(self) -> list[str]:
+        """The public tests as they are told: `f(3) = 7`."""
+        return [f"f({json.dumps(i)}) = {v}" for i, v in zip(self.public, self.values(self.public), strict=True)]
+
     def values(self, inputs: list[Any]) -> list[str]:
         """What the solution gives, as JSON text."""
         return values(self.solution, inputs)
@@ -109,7 +119,7 @@ def program(argument: str, lines: list[str]) -> str:
     return "\n".join([f"def f({argument}):", *("    " + line for line in lines)]) + "\n"
 
 
-def _draw(rng: random.Random, steps: Steps, without: tuple[str, ...] = ()) -> tuple[str, str, str]:
+def draw_step(rng: random.Random, steps: Steps, without: tuple[str, ...] = ()) -> tuple[str, str, str]:
     """A random step: its kind, phrase and line."""
     kind = rng.choice([k for k in steps if k not in without])
     phrase, line = steps[kind]
@@ -122,8 +132,8 @@ def _chain(rng: random.Random, argument: str, length: int) -> tuple[str, str, st
     steps, ends = PHRASES[argument]
     chosen: list[tuple[str, str, str]] = []
     for _ in range(length):
-        chosen.append(_draw(rng, steps, tuple(kind for kind, _, _ in chosen)))
-    kind, phrase, line = _draw(rng, ends)
+        chosen.append(draw_step(rng, steps, tuple(kind for kind, _, _ in chosen)))
+    kind, phrase, line = draw_step(rng, ends)
     chosen.append((kind, phrase, line))
     kinds, phrases, lines = zip(*chosen, strict=True)
     text = ", then ".join(p for p in phrases if p)
@@ -132,8 +142,8 @@ def _chain(rng: random.Random, argument: str, length: int) -> tuple[str, str, st
 
 def _choice(rng: random.Random) -> tuple[str, str, str]:
     """Text, key and solution of a task with a condition."""
-    test, yes = _draw(rng, CONDITION), _draw(rng, INTEGER)
-    no = _draw(rng, INTEGER, without=(yes[0],))
+    test, yes = draw_step(rng, CONDITION), draw_step(rng, INTEGER)
+    no = draw_step(rng, INTEGER, without=(yes[0],))
     text = f"Write f(x): {test[1]}, {yes[1]}, otherwise {no[1]}."
     lines = [test[2], "    " + yes[2], "else:", "    " + no[2], "return x"]
     return text, f"if:{test[0]}>{yes[0]}>{no[0]}", program("x", lines)
