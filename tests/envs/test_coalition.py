@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from palaestra.envs.common.solutions import Worths, coalitions, complaint, in_core, shapley
-from palaestra.envs.negotiation.coalition import Coalition, draw_game, share_out
+from palaestra.envs.negotiation.coalition import Coalition
+from palaestra.envs.negotiation.ventures import draw_game, share_out
 from palaestra.envs.transcript import Defaulted, Forfeited, Instance, Malformed, Transcript
 
 

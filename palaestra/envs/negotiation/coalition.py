@@ -30,80 +30,15 @@ the Shapley value among those who are left), `equal` (all together, equal shares
 
 from __future__ import annotations
 
-import itertools
 import random
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from palaestra.envs.common.bargaining import Bargaining, offers_left
-from palaestra.envs.common.solutions import Worths, coalitions, complaint, in_core, shapley
+from palaestra.envs.common.solutions import Worths, coalitions, shapley
+from palaestra.envs.negotiation import ventures
 from palaestra.envs.script import Request, Script, play_random
 
 SIZES, ROUNDS = (3, 4, 5), (3, 6, 8)  # seats and proposals by level
-OPENINGS = (
-    ("You are {me}. Worth: {table}.",),
-    (
-        "You are {me}, one of the partners {all}. What groups of you can earn: {table}. All others earn nothing.",
-        "The firms {all} may join forces; you are {me}. Profits of joint ventures: {table}. All others make none.",
-        "You are {me}, one of the towns {all}. Towns that build together save: {table}. All others save nothing.",
-    ),
-)
-_OFFERED = re.compile(r'[a-e] proposes [^"]*\. You get (\d+(?:\.\d+)?)')
-
-
-def share_out(worth: float, numbers: Sequence[int]) -> list[float]:
-    """The worth in proportion to the numbers; equal parts where all are zero."""
-    total = sum(numbers)
-    return [worth * n / total if total else worth / len(numbers) for n in numbers]
-
-
-# -- games: each draws what decides the worth of a group -------------------------------------------------------------
-Worth = Callable[[frozenset[str]], int]
-
-
-def _three(rng: random.Random, players: str, whole: int = 10) -> Worth:
-    pairs = {frozenset(pair): rng.randint(0, whole - 2) for pair in itertools.combinations(players, 2)}
-    return lambda group: pairs.get(group, whole * (len(group) == 3))
-
-
-def _gloves(rng: random.Random, players: str) -> Worth:
-    """Members hold left and right gloves; a pair is worth four."""
-    left, right = ({p: rng.randint(0, 2) for p in players} for _ in range(2))
-    return lambda group: 4 * min(sum(left[p] for p in group), sum(right[p] for p in group))
-
-
-def _votes(rng: random.Random, players: str) -> Worth:
-    """Who has enough votes has all."""
-    votes = {p: rng.randint(1, 9) for p in players}
-    quota = rng.randint(sum(votes.values()) // 2 + 1, sum(votes.values()))
-    return lambda group: 12 * (sum(votes[p] for p in group) >= quota)
-
-
-def _pairs(rng: random.Random, players: str) -> Worth:
-    """Every two members gain something from each other."""
-    gain = {pair: rng.randint(0, 5) for pair in itertools.combinations(players, 2)}
-    return lambda group: sum(gain[pair] for pair in itertools.combinations(sorted(group), 2))
-
-
-def _squares(rng: random.Random, players: str) -> Worth:
-    size = {p: rng.randint(1, 5) for p in players}
-    return lambda group: sum(size[p] for p in group) ** 2 // 2
-
-
-def draw_game(rng: random.Random, players: str, *, ood: bool) -> dict[str, int]:
-    """What each coalition is worth, where that is something. All together are worth more than all alone."""
-    if len(players) == 3:
-        worth = _three(rng, players, 16 if ood else 10)
-    else:
-        worth = (_squares if ood else rng.choice((_gloves, _votes, _pairs)))(rng, players)
-    table = {"".join(sorted(group)): w for group in coalitions(players) if (w := worth(group))}
-    alone = sum(table.get(p, 0) for p in players)
-    return table if table.get(players, 0) > alone else draw_game(rng, players, ood=ood)
-
-
-def _worths(table: dict[str, int], players: str) -> Worths:
-    """The table with the groups that it leaves out."""
-    return {group: table.get("".join(sorted(group)), 0) for group in coalitions(players)}
 
 
 class Coalition(Bargaining):
@@ -128,25 +63,21 @@ class Coalition(Bargaining):
         players = "abcde"[: len(self.seats)]
         letter = dict(zip(self.seats, players, strict=True))
         rounds = self.rounds or ROUNDS[self.level]
-        table = self.item("game", lambda r: draw_game(r, players, ood=self.split == "ood"))
-        worths = _worths(table, players)
+        table = self.item("game", lambda r: ventures.draw_game(r, players, ood=self.split == "ood"))
+        worths = ventures.complete(table, players)
         whole = worths[frozenset(players)]
         free = list(self.order(rng))  # who has not joined, the next to propose first
-        opening = rng.choice(OPENINGS[min(self.level, 1)])
-        listed = ", ".join(f"{group} {worth}" for group, worth in table.items())
+        opening = rng.choice(ventures.OPENINGS[min(self.level, 1)])
         for seat in self.seats:
-            text = opening.format(me=letter[seat], all=", ".join(players), table=listed)
-            self.tell(f"{text} {offers_left(rounds)}", to=seat)
+            self.tell(f"{ventures.opened(opening, letter[seat], players, table)} {offers_left(rounds)}", to=seat)
 
-        shares: dict[str, float] = {}
-        formed: list[str] = []
+        shares, formed = dict[str, float](), list[str]()
         for left in range(rounds - 1, -1, -1):
             if len(free) < 2:
                 break
             seat, *others = free
             free = [*others, seat]
-            partners = sorted(letter[s] for s in others)
-            groups = sorted("".join(sorted({letter[seat], *g})) for g in coalitions(partners))
+            groups = sorted("".join(sorted({letter[seat], *g})) for g in coalitions([letter[s] for s in others]))
             most = "0..100" if self.level else "0..2"
             commands = [f"propose {group}{f' {most}' * len(group)}" for group in groups]
             move = yield self.turn(seat, *commands, "pass", default="pass")
@@ -154,12 +85,11 @@ class Coalition(Bargaining):
                 self.tell(f"{letter[seat]} passes. {offers_left(left)}")
                 continue
             group, *numbers = move.args
-            split = dict(zip(group, share_out(worths[frozenset(group)], [int(n) for n in numbers]), strict=True))
-            for hearer in self.seats:
-                if hearer != seat:
-                    parts = ": " + ", ".join(f"{p} {x:.3g}" for p, x in split.items()) if self.level else ""
-                    mine = f" You get {split[letter[hearer]]:.3g}." if letter[hearer] in group else ""
-                    self.tell(f"{letter[seat]} proposes {group}{parts}.{mine}{self.talk(move)}", to=hearer)
+            parts = ventures.share_out(worths[frozenset(group)], [int(n) for n in numbers])
+            split = dict(zip(group, parts, strict=True))
+            for hearer in (s for s in self.seats if s != seat):
+                proposal = ventures.proposed(letter[seat], split, letter[hearer], listed=self.level > 0)
+                self.tell(f"{proposal}{self.talk(move)}", to=hearer)
             asked = tuple(s for s in self.seats if letter[s] in group and s != seat)
             answers = yield self.turn(asked, "yes", "no", default="no")
             for member, answer in answers.items():
@@ -174,16 +104,8 @@ class Coalition(Bargaining):
 
         shares = {p: shares.get(p, float(worths[frozenset(p)])) for p in players}
         self.pay({s: shares[p] / whole for s, p in letter.items()})
-        value = shapley(players, worths)
-        self.outcome(
-            formed=formed,
-            shares=shares,
-            efficiency=sum(shares.values()) / whole,
-            in_core=in_core(shares, worths),
-            complaint=complaint(shares, worths) / whole,
-            shapley=value,
-            shapley_nearness=1 - sum(abs(shares[p] - value[p]) for p in players) / 2 / whole,
-        )
+        efficiency = sum(shares.values()) / whole
+        self.outcome(formed=formed, shares=shares, efficiency=efficiency, **ventures.judged(shares, worths))
 
 
 # -- players -----------------------------------------------------------------------------------------------------
@@ -191,19 +113,14 @@ class Coalition(Bargaining):
 
 def _seen(request: Request) -> tuple[str, str, Worths]:
     """Own letter, the letters of those who have not joined, and all worths."""
-    told = request.heard
     players = "abcde"[: len(request.env.seats)]
-    me = players[request.env.seats.index(request.seat)]
-    joined = "".join(found[1] for text in told if (found := re.match(r"([a-e]+) is formed\.", text)))
-    table = {group: int(worth) for group, worth in re.findall(r"\b([a-e]+) (\d+)", told[0])}
-    return me, "".join(p for p in players if p not in joined), _worths(table, players)
+    return players[request.env.seats.index(request.seat)], *ventures.read(request.heard, players)
 
 
 def _play(request: Request, group: str, numbers: Sequence[int], least: float) -> str:
     """Answer yes to `least` and more; else propose."""
     if "yes" in request.commands:
-        offered = [found[1] for text in request.heard if (found := _OFFERED.match(text))][-1]
-        return "[yes]" if float(offered) >= least - 0.06 else "[no]"  # it is told in three digits
+        return "[yes]" if ventures.read_offer(request.heard) >= least - 0.06 else "[no]"  # it is told in three digits
     return f"[propose {group} {' '.join(map(str, numbers))}]"
 
 
@@ -221,7 +138,7 @@ def _oracle(request: Request) -> str:
     value = shapley(free, worths)
     scale = (100 if request.env.level else 2) / (max(value.values()) or 1)
     numbers = [round(x * scale) for x in value.values()]
-    return _play(request, free, numbers, share_out(worths[frozenset(free)], numbers)[free.index(me)])
+    return _play(request, free, numbers, ventures.share_out(worths[frozenset(free)], numbers)[free.index(me)])
 
 
 def _equal(request: Request) -> str:
