@@ -26,6 +26,26 @@ def draw_seed(*key: object) -> int:
     return int.from_bytes(hashlib.blake2b("|".join(map(str, key)).encode(), digest_size=8).digest(), "big") >> 1
 
 
+def system_text(request: Request, *, rules: bool, persona: str) -> str:
+    """What a model reads first: rules, how to move, persona."""
+    parts = []
+    if rules:
+        if request.env.rules:
+            parts.append(request.env.rules)
+        parts.append("A move is written in square brackets; the last one in your reply counts.")
+    if persona:
+        parts.append(persona)
+    return "\n".join(parts)
+
+
+def turn_text(request: Request, *, legal: bool) -> str:
+    """What a model reads at a turn: what its seat was told since the last one, and perhaps its legal moves."""
+    told = "\n".join(request.told) or YOUR_TURN
+    if legal and request.legal_actions:
+        told += "\nLegal moves: " + " ".join(request.legal_actions)
+    return told
+
+
 @dataclass(frozen=True)
 class LanguagePolicy:
     """A version of a policy, and how it reads and acts.
@@ -64,22 +84,12 @@ class LanguagePolicy:
         return LanguageSitter(self, seat, key)
 
     def system(self, request: Request) -> str:
-        """The system message: rules, how to move, persona; empty where nothing is to be shown."""
-        parts = []
-        if self.show_rules:
-            if request.env.rules:
-                parts.append(request.env.rules)
-            parts.append("A move is written in square brackets; the last one in your reply counts.")
-        if self.persona:
-            parts.append(self.persona)
-        return "\n".join(parts)
+        """The system message; empty where nothing is to be shown."""
+        return system_text(request, rules=self.show_rules, persona=self.persona)
 
     def content(self, request: Request) -> str:
         """The user message of a turn."""
-        told = "\n".join(request.told) or YOUR_TURN
-        if self.show_legal and request.legal_actions:
-            told += "\nLegal moves: " + " ".join(request.legal_actions)
-        return told
+        return turn_text(request, legal=self.show_legal)
 
     @property
     def sampling(self) -> Sampling:

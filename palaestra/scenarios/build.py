@@ -98,6 +98,12 @@ def seated(scenario: Scenario, policies: Mapping[str, Policy], seat: str) -> Pol
     return policy
 
 
+def accounts(cast: Cast) -> list[str]:
+    """What the servers elsewhere were asked by a cast, a line each."""
+    remotes = {id(p.remote): p for p in cast.values() if isinstance(p, RemotePolicy)}
+    return [f"{policy.remote.url}: {policy.remote.ledger}" for policy in remotes.values()]
+
+
 def opponent(scenario: Scenario, policies: Mapping[str, Policy], text: str) -> Policy:
     """An opponent by its name: `player:random`, `debater`, or `debater@0`."""
     kind, _, name = text.partition(":")
@@ -118,7 +124,9 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
             continue
         home = scenario.engines.get(spec.engine)
         if home is not None and home.kind == "openai":
-            policies[name] = _remote(spec, remotes.setdefault(spec.engine, Remote(**home.openai.model_dump())))
+            if spec.engine not in remotes:
+                remotes[spec.engine] = Remote(**home.openai.model_dump())
+            policies[name] = _remote(spec, remotes[spec.engine])
             continue
         base = _base(spec)
         if base not in renderers:

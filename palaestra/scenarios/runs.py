@@ -26,7 +26,7 @@ from palaestra.alignment.loops.online import Online
 from palaestra.alignment.run import RunDir, next_path, write_atomically
 from palaestra.alignment.watch import watch
 from palaestra.errors import CheckpointError, ScenarioError, nearest
-from palaestra.scenarios.build import build, opponent
+from palaestra.scenarios.build import accounts, build, opponent
 from palaestra.scenarios.measures.exploitability import nashconv_of
 from palaestra.scenarios.scenario import Scenario
 
@@ -121,6 +121,8 @@ class _Training:
             return self._steps(online)
         finally:
             online.engine.close()
+            for line in accounts(online.cast):
+                self.show.note(line)
 
     def _steps(self, online: Online) -> RunDir:
         begun = time.perf_counter() - self.seconds

@@ -106,16 +106,36 @@ class VllmSpec(Table):
     """Nats that vLLM and the learner may differ by, at any token of the probe that verifies a publication."""
 
 
+class RemoteSpec(Table):
+    """Settings of an engine of kind "openai"; see `palaestra.agents.remote.Remote`."""
+
+    url: str | None = None
+    key_env: str = "OPENAI_API_KEY"
+    """The environment variable with the key: keys are never written into a scenario."""
+    at_once: Positive = 16
+    per_minute: float | None = Field(None, gt=0)
+    retries: Count = 4
+    timeout: float = Field(60.0, gt=0)
+    price_in: float = Field(0.0, ge=0)
+    """For a million tokens."""
+    price_out: float = Field(0.0, ge=0)
+    budget: float | None = Field(None, ge=0)
+    cache: str | None = None
+    extra: dict[str, Any] = {}
+
+
 class EngineSpec(Table):
     """Where tokens are sampled and scored."""
 
-    kind: Literal["transformers", "vllm"] = "transformers"
-    """"vllm" samples replies in a process of its own; the learner's weights are in this one either way."""
+    kind: Literal["transformers", "vllm", "openai"] = "transformers"
+    """"vllm" samples replies in a process of its own; the learner's weights are in this one either way. "openai" is a
+    server elsewhere, for policies that do not train."""
     device: str = "auto"
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
     threads: Positive = 1
     """CPU threads; bitwise repetition holds for one fixed number."""
     vllm: VllmSpec = VllmSpec()
+    openai: RemoteSpec = RemoteSpec()
 
 
 class SignalSpec(Table):
@@ -273,8 +293,17 @@ class Scenario(Table):
                 )
             if spec.train and spec.act == "score" and spec.norm == "word":
                 out.append(f'{at}.norm: "word" cannot be trained\n      set norm = "sum" or "token"')
-            if spec.model is not None and spec.engine not in self.engines:
-                out.append(f"{at}.engine: no engine named {spec.engine!r}\n      {nearest(spec.engine, self.engines)}")
+            engines = {"local": EngineSpec(), **self.engines}
+            if spec.model is not None and spec.engine not in engines:
+                out.append(f"{at}.engine: no engine named {spec.engine!r}\n      {nearest(spec.engine, engines)}")
+            elif spec.model is not None and engines[spec.engine].kind == "openai":
+                wrong = {"train": spec.train, "act": spec.act == "score", "clone": spec.clone, "adapter": spec.adapter}
+                out += [
+                    f"{at}.{key}: its engine {spec.engine!r} is a server elsewhere, which only speaks\n"
+                    "      take it out, or choose an engine of another kind"
+                    for key, value in wrong.items()
+                    if value
+                ]
             if spec.clone:
                 for seat, who in spec.clone.players.items():
                     if seat not in env.seats:
