@@ -1,12 +1,11 @@
 """A world that only the documents taught how to write is loaded by its path, checked, played, replayed and learned."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import palaestra
+from palaestra.cli import main
 from palaestra.envs.conformance import QUICK, check
 
 PACKAGE = Path(__file__).parent / "packages" / "palaestra-nighttrain" / "nighttrain"
@@ -41,12 +40,12 @@ def test_a_journey_replays_bit_for_bit_from_its_record(split: str) -> None:
 
 
 def test_a_tiny_inspector_takes_a_few_steps_and_its_record_agrees_with_the_rules(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("palaestra")), "train", str(PACKAGE / "nighttrain.toml")]
-    small = (f"env={ENV}", "recipe.steps=2", "recipe.episodes=16", "eval.every=0", "eval.instances=8")
-    command += [word for setting in small for word in ("--set", setting)]
-    subprocess.run([*command, "--out", str(tmp_path / "run")], check=True, cwd=tmp_path)
+    small = ("env=env.py:NightTrain", "recipe.steps=2", "recipe.episodes=8", "eval.every=0", "eval.instances=2")
+    small += ("policies.inspector.tiny.width=16", "policies.inspector.tiny.layers=1")
+    command = ["train", str(PACKAGE / "nighttrain.toml"), "--out", str(tmp_path / "run")]
+    assert main([*command, *(word for setting in small for word in ("--set", setting))]) == 0
 
     journeys = list(palaestra.read_episodes(tmp_path / "run"))
-    assert len(journeys) == 2 * 16
+    assert len(journeys) == 2 * 8
     assert {journey.cast["inspector_0"] for journey in journeys} == {"inspector@0", "inspector@1"}
     assert not [difference for journey in journeys for difference in palaestra.verify(journey)]

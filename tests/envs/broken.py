@@ -379,6 +379,15 @@ class PlayerBreaks(Talk):
     players = {"random": play_random, "greedy": _stumbles, "oracle": play_random}
 
 
+def _whim(request: Request) -> str:
+    return f"I say {random.Random().random()}."
+
+
+@fails("scripted")
+class PlayerWithAWhim(Talk):
+    players = {"random": play_random, "greedy": _whim, "oracle": play_random}
+
+
 @fails("api", "repeat", "interleave", "globals", "process", "threads", "replay", "fork", "observe")
 class IgnoresItsSeed(gymnasium.Env[str, str]):
     """Somebody else's environment, which an adapter brings here."""

@@ -7,6 +7,7 @@ import os
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,23 @@ def test_the_line_to_look_at_is_the_line_that_is_wrong(name: str, only: str, lin
 def test_a_look_at_the_clock_is_found_at_its_turn() -> None:
     (row,) = check(f"{FILE}:LooksAtTheClock", only=["outside"], seeds=[0]).rows()
     assert [(f.turn, f.seen) for f in row.findings] == [(1, "the script used time.time()")]
+
+
+@pytest.mark.parametrize(
+    ("cls", "detail"),
+    [
+        (BROKEN.Talk, r"no secret is declared, yet what only a_0 is told differs by seed: .*self\.secret"),
+        (BROKEN.SoundAtOnce, "nothing is hidden"),
+    ],
+)
+def test_what_one_seat_alone_is_told_without_a_secret_is_pointed_out(cls: Any, detail: str) -> None:
+    (row,) = check(cls, only=["hidden"]).rows()
+    assert row.status == "n/a" and re.fullmatch(detail, row.detail)
+
+
+def test_a_player_that_does_not_repeat_itself_is_shown_with_both_replies() -> None:
+    (row,) = check(BROKEN.PlayerWithAWhim, only=["scripted"]).rows()
+    assert re.match(r"player 'greedy' gave another reply .*\n  - a_0.* I say 0\.\d+\.\n  \+ a_0", row.findings[0].seen)
 
 
 def test_the_table_and_the_json_say_the_same() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from palaestra.envs import registry
 from palaestra.envs.checks import Effort, Finding, NotApplicable, Verdict, register
 from palaestra.envs.checks.evidence import Subject
+from palaestra.envs.checks.where import many
 from palaestra.envs.script import Request, ScriptedEnv
 
 BOUNDS = Path(__file__).parents[1] / "bounds"
@@ -71,6 +72,22 @@ def players(subject: Subject) -> Verdict:
     return Verdict(f"{n} seeds a seat{'' if recorded else ', none recorded'}", found[:3])
 
 
+@register
+def scripted(subject: Subject) -> Verdict:
+    """Scripted players repeat themselves"""
+    if not subject.cls.players:
+        raise NotApplicable("no players declared")
+    found: list[Finding] = []
+    pairs = list(itertools.product(subject.sets, subject.cls.players))
+    for n, (params, player) in enumerate(pairs):
+        seed = subject.seeds[n % len(subject.seeds)]
+        first, second = (subject.play(params, seed, _by(subject, player)) for _ in range(2))
+        if first and second:
+            what = f"player {player!r} gave another reply to the same request; it may draw from request.rng alone"
+            found += subject.difference(first, second.transcript.events, what)
+    return Verdict(many(len(pairs), "episode pair"), found[:3])
+
+
 ALL = "all seats"
 
 
@@ -91,17 +108,23 @@ def _score(
 ) -> float:
     """The return of the first of `seats`, or an outcome, of one episode; not a number where it broke."""
 
+    play = subject.play(env.params, seed, _by(subject, player, seats), env)
+    if play is None:
+        return math.nan
+    return float(play.transcript.outcome()[outcome]) if outcome else play.transcript.returns().get(seats[0], 0.0)
+
+
+def _by(subject: Subject, player: str, seats: tuple[str, ...] | None = None) -> Callable[[Request], Any]:
+    """Answers of a scripted player in some seats (None: in all), the others playing at random."""
+
     def answer(request: Request) -> Any:
         if request.kind == "effect":
             return request.run()
         if request.kind == "probe":
             return None
-        return subject.say(player if request.seat in seats else "random", request)
+        return subject.say(player if seats is None or request.seat in seats else "random", request)
 
-    play = subject.play(env.params, seed, answer, env)
-    if play is None:
-        return math.nan
-    return float(play.transcript.outcome()[outcome]) if outcome else play.transcript.returns().get(seats[0], 0.0)
+    return answer
 
 
 def _stderr(values: Any) -> float:

@@ -93,8 +93,29 @@ def hidden(subject: Subject) -> Verdict:
         if len(found) > 2:
             break
     if not count:
-        raise NotApplicable("nothing is hidden")
+        seat = _told_alone(subject)
+        warning = (
+            f"no secret is declared, yet what only {seat} is told differs by seed: draw what is hidden with self.secret"
+        )
+        raise NotApplicable(warning if seat else "nothing is hidden")
     return Verdict(many(count, "episode pair"), found[:3])
+
+
+def _told_alone(subject: Subject) -> str:
+    """The first seat that, before anybody has spoken, is told what some other never is and what differs by seed."""
+    seen: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    for play in subject.some:
+        events, seats = play.transcript.events, subject.make(play.params).seats
+        known: dict[str, set[str]] = {}
+        for e in events:
+            if isinstance(e, record.Told):
+                known.setdefault(e.text, set()).update(e.to)
+        opening = list(itertools.takewhile(lambda e: not isinstance(e, record.Said), events))
+        told = [e for e in opening if isinstance(e, record.Told) and known[e.text] != {*seats}]
+        for seat in seats:
+            key = json.dumps(play.params, default=str), seat
+            seen.setdefault(key, set()).add(tuple(e.text for e in told if seat in e.to))
+    return next((seat for (_, seat), texts in seen.items() if len(texts) > 1), "")
 
 
 class _Seen(NamedTuple):
