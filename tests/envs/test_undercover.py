@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from palaestra.envs.common.lexicon import features, shared
-from palaestra.envs.social.undercover import LEVELS, Undercover, overlap, spy_of, winner
+from palaestra.envs.social.spies import LEVELS, overlap, spy_of, winner
+from palaestra.envs.social.undercover import Undercover
 from palaestra.envs.transcript import Transcript
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from palaestra.envs.grammar import Move
 from palaestra.envs.script import Script, ScriptedEnv
@@ -26,6 +26,16 @@ def pledge_round(env: ScriptedEnv, most: int, promise: str) -> Script:
         pledge = promise.format(*move.args) if move.verb == "pledge" else "nothing"
         env.tell(heard(f"{seat} pledges {pledge}.", move))
     return {seat: int(move.args[0]) for seat, move in said.items() if move.verb == "pledge"}
+
+
+def vote_round(env: ScriptedEnv, voters: Sequence[str]) -> Script:
+    """Seats vote for each other or pass, all at once; who votes for whom is told to all, and returned."""
+    env.tell("Now vote.")
+    others = {s: "|".join(o for o in voters if o != s) for s in voters}
+    moves = yield tuple(env.turn(s, f"vote {others[s]}", "pass", default="pass") for s in voters)
+    votes = {s: move.args[0] for s, move in moves.items() if move.args}
+    env.tell("Votes: " + (", ".join(f"{s} for {who}" for s, who in votes.items()) or "none") + ".")
+    return votes
 
 
 def by_name(amounts: Mapping[str, int]) -> str:

@@ -31,50 +31,15 @@ that one).
 from __future__ import annotations
 
 import random
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from statistics import mean
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from palaestra.envs.common.leaks import betrays
-from palaestra.envs.common.lexicon import features, siblings
-from palaestra.envs.common.texts import words as meaning
-from palaestra.envs.common.votes import plurality
+from palaestra.envs.common.lexicon import features
+from palaestra.envs.common.talk import vote_round
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
+from palaestra.envs.social.spies import LEVELS, Deals, Game, opening, own_word, pair_of, spy_of, suspect
 
 MAX_WORDS = 30  # of a description
-
-
-class Level(NamedTuple):
-    seats: int
-    rounds: int
-    shared: tuple[int, int]
-    """Features that the two words have in common, at least and at most."""
-
-
-LEVELS = (Level(4, 1, (0, 1)), Level(5, 2, (0, 4)), Level(6, 3, (2, 4)))
-OPENINGS = (
-    "You are {seat}. Your word is {word}. One of you has another word. Describe yours without saying it.",
-    "{seat}, your word: {word}. All have it but one, who may be you. Say something about it, never the word itself.",
-    "Your seat is {seat} and your secret word {word}; somebody here holds a different one. Hint at yours.",
-)
-
-
-def spy_of(words: Mapping[str, str]) -> str:
-    """The seat whose word nobody else has."""
-    count = Counter(words.values())
-    return next(seat for seat, word in words.items() if count[word] == 1)
-
-
-def winner(alive: Sequence[str], spy: str) -> str | None:
-    """The side that has won, if one has."""
-    return "civilians" if spy not in alive else "spy" if len(alive) <= 2 else None
-
-
-def overlap(one: frozenset[str], other: frozenset[str]) -> float:
-    """The share of all words of two texts that stand in both."""
-    return len(one & other) / max(1, len(one | other))
 
 
 class Undercover(ScriptedEnv):
@@ -101,50 +66,33 @@ class Undercover(ScriptedEnv):
         return tuple(f"player_{i}" for i in range(self.size or LEVELS[self.level].seats))
 
     def script(self, rng: random.Random) -> Script:
-        dealt = self.secrets("deal", self._draw, self._redraw, item=_pair)
-        words = {s: part["word"] for s, part in dealt.items()}
-        spy, opening = spy_of(words), rng.choice(OPENINGS)
-        for seat, part in dealt.items():
-            closed = f"You are {seat}. Your word is {part['word']}: {', '.join(features(part['word']))}."
-            self.tell(opening.format(seat=seat, word=part["word"]) if self.level else closed, to=seat)
+        deals = Deals(self.seats, self.level, self.split)
+        dealt = self.secrets("deal", deals.draw, deals.redraw, item=pair_of)
+        game = Game({s: part["word"] for s, part in dealt.items()})
+        text = opening(rng, self.level)
+        for seat, word in game.words.items():
+            self.tell(text.format(seat=seat, word=word, features=", ".join(features(word))), to=seat)
             if self.told:
-                self.reveal(f"You are {'' if seat == spy else 'not '}the spy.", to=seat)
+                self.reveal(f"You are {'' if seat == game.spy else 'not '}the spy.", to=seat)
 
         order = rng.sample(self.seats, len(self.seats))
-        alive, slips, voted = list(self.seats), list[str](), list[bool]()
-        lines: dict[str, list[str]] = {s: [] for s in self.seats}
         for _ in range(self.rounds or LEVELS[self.level].rounds):
             for seat in order:
-                if seat not in alive or winner(alive, spy):
-                    continue
-                lines[seat].append((yield from self._describe(seat, dealt)))
-                if betrays(lines[seat][-1], words[seat]):
-                    alive.remove(seat)
-                    slips.append(seat)
-                    self.reveal(f"{seat} has said its own word and is out.")
-            if not winner(alive, spy):
-                votes = yield from self._vote(alive)
-                voted += [votes.get(s) == spy for s in alive if s != spy]
-                if out := plurality(votes.values()):
-                    alive.remove(out)
-                    self.reveal(f"{out} is out. It was {'' if out == spy else 'not '}the spy.")
-            if winner(alive, spy):
+                if seat in game.alive and not game.winner():
+                    line = yield from self._describe(seat, dealt)
+                    if game.slips(seat, line):
+                        self.reveal(f"{seat} has said its own word and is out.")
+            if game.winner():
                 break
+            votes = yield from vote_round(self, game.alive)
+            if out := game.votes_out(votes):
+                self.reveal(f"{out} is out. It was {'' if out == game.spy else 'not '}the spy.")
 
-        won = winner(alive, spy) or "spy"
-        self.reveal(f"The {'spy wins' if won == 'spy' else 'others win'}. The spy was {spy}.")
-        sides = {s: "spy" if s == spy else "civilians" for s in self.seats}
-        self.reward({s: 1 if sides[s] == won and s not in slips else -1 for s in self.seats})
-        said = {s: meaning(" ".join(lines[s])) for s in self.seats}
-        self.outcome(
-            spy=spy,
-            words=words,
-            winner=won,
-            civilians_win=won == "civilians",
-            votes_right=sum(voted) / len(voted) if voted else None,
-            slips=slips,
-            overlap=mean(overlap(said[spy], said[s]) for s in self.seats if s != spy),
-        )
+        facts = game.facts()
+        self.reveal(f"The {'others win' if facts['civilians_win'] else 'spy wins'}. The spy was {game.spy}.")
+        won = {s for s in self.seats if (s != game.spy) == facts["civilians_win"]}
+        self.reward({s: 1 if s in won and s not in facts["slips"] else -1 for s in self.seats})
+        self.outcome(**facts)
 
     def _describe(self, seat: str, dealt: Mapping[str, Mapping[str, Any]]) -> Script:
         """What a seat says of its word, which all others hear; at level 0 also whether it is true of theirs."""
@@ -161,56 +109,13 @@ class Undercover(ScriptedEnv):
             self.tell(f"{seat}, {fits} of yours: {line}.", to=hearer)
         return line
 
-    def _vote(self, alive: Sequence[str]) -> Script:
-        """All vote at once; who votes for whom is told."""
-        self.tell("Now vote.")
-        others = {s: "|".join(o for o in alive if o != s) for s in alive}
-        moves = yield tuple(self.turn(s, f"vote {others[s]}", "pass", default="pass") for s in alive)
-        votes = {s: move.args[0] for s, move in moves.items() if move.args}
-        self.tell("Votes: " + (", ".join(f"{s} for {who}" for s, who in votes.items()) or "none") + ".")
-        return votes
-
-    def _draw(self, rng: random.Random) -> dict[str, Any]:
-        one, other = rng.sample(rng.choice(siblings(self.split, *LEVELS[self.level].shared)), 2)
-        return self._deal(one, other, rng.choice(self.seats))
-
-    def _redraw(self, rng: random.Random, observer: str, part: Mapping[str, Any]) -> dict[str, Any]:
-        """Whoever holds a word may be the spy, and the other word any sibling (at level 0: with the same features)."""
-        mine = part["word"]
-        pairs = [pair for pair in siblings(self.split, *LEVELS[self.level].shared) if mine in pair]
-        deals = [
-            self._deal(*pair, spy) for one, two in pairs for pair in ((one, two), (two, one)) for spy in self.seats
-        ]
-        return rng.choice([deal for deal in deals if deal[observer] == part])
-
-    def _deal(self, word: str, spys: str, spy: str) -> dict[str, Any]:
-        """What each seat holds; at level 0 also all features of both words, the same for all."""
-        listed = sorted({*features(word), *features(spys)}) if self.level == 0 else []
-        return {s: {"word": spys if s == spy else word, "listed": listed} for s in self.seats}
-
-
-def _pair(dealt: Mapping[str, Any]) -> str:
-    return " ".join(sorted({part["word"] for part in dealt.values()}))
-
 
 # -- players -----------------------------------------------------------------------------------------------------
 
 
-def _own(request: Request) -> str:
-    """The seat's word."""
-    found = re.search(r"word(?: is|:)? ([a-z]+)[.;:]", request.heard[0])
-    assert found is not None
-    return found[1]
-
-
-def _describe(request: Request, feature: str) -> str:
+def _hint(request: Request, word: str) -> str:
+    feature = request.rng.choice(features(word))
     return f"It makes me think of {feature}." if request.env.level else f"[say {feature}]"
-
-
-def _fit(request: Request, seat: str) -> int:
-    """How many features of the own word a seat has named."""
-    lines = " ".join(text for text in request.heard if text.startswith(seat))
-    return len(meaning(lines) & set(features(_own(request))))
 
 
 def _votes(request: Request) -> list[str]:
@@ -218,27 +123,18 @@ def _votes(request: Request) -> list[str]:
     return [move[6:-1] for move in request.legal_actions if move.startswith("[vote ")]
 
 
-def _suspect(request: Request) -> str:
-    """The seat that the own word fits least."""
-    order = request.rng.sample(_votes(request), len(_votes(request)))
-    return f"[vote {min(order, key=lambda seat: _fit(request, seat))}]"
-
-
 def _greedy(request: Request) -> str:
-    if _votes(request):
-        return _suspect(request)
-    return _describe(request, request.rng.choice(features(_own(request))))
+    votes = _votes(request)
+    return f"[vote {suspect(request, votes)}]" if votes else _hint(request, own_word(request))
 
 
 def _oracle(request: Request) -> str:
     """Names what is true of the word that most hold, and votes for the spy."""
     words = {seat: part["word"] for seat, part in request.facts["deal"].items()}
     spy = spy_of(words)
-    if spy in _votes(request):
-        return f"[vote {spy}]"
-    if _votes(request):
-        return _suspect(request)
-    return _describe(request, request.rng.choice(features(next(w for s, w in words.items() if s != spy))))
+    if votes := _votes(request):
+        return f"[vote {spy if spy in votes else suspect(request, votes)}]"
+    return _hint(request, next(word for seat, word in words.items() if seat != spy))
 
 
 def _accuser(request: Request) -> str:
@@ -249,9 +145,4 @@ def _accuser(request: Request) -> str:
     return f"{others[0]} is the spy, vote it out! {_greedy(request)}"
 
 
-Undercover.players = {
-    "random": play_random,
-    "greedy": _greedy,
-    "oracle": _oracle,
-    "accuser": _accuser,
-}
+Undercover.players = {"random": play_random, "greedy": _greedy, "oracle": _oracle, "accuser": _accuser}
