@@ -35,52 +35,13 @@ random 0.13, split 0.25, greedy 0.26, all others 0.27, which is the ceiling (hal
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
-from palaestra.envs.common.bargaining import Bargaining, offers_left, read_left
+from palaestra.envs.common.bargaining import Bargaining, offers_left
+from palaestra.envs.common.measures import share
 from palaestra.envs.grammar import Move
-from palaestra.envs.script import Player, Request, Script, play_random
-
-BUYER, SELLER = "buyer_0", "seller_0"
-ROLE = {BUYER: "buyer", SELLER: "seller"}
-OTHER = {BUYER: SELLER, SELLER: BUYER}
-_LIMIT = re.compile(r"\[\s*my\s+limit\s+(\d+)\s*\]", re.I)
-_OFFER = re.compile(r"The (?:buyer|seller) (?:offers|names|says|proposes) (\d+)\b")
-
-ROLE_LINES = {
-    BUYER: (
-        "You are the buyer. It is worth {limit} to you.",
-        "You want to buy a used bicycle. To you it is worth {limit}, not more.",
-        "You are the buyer of a bicycle; at {limit} you would be just as well off without it.",
-    ),
-    SELLER: (
-        "You are the seller. It costs you {limit}.",
-        "You want to sell a used bicycle. Giving it away costs you {limit}.",
-        "You are the seller of a bicycle; at {limit} you would be just as well off keeping it.",
-    ),
-}
-OFFER_LINES = ("The {role} offers {price}.", "The {role} names {price}.", "The {role} proposes {price}.")
-
-
-def _limits(level: int, ood: bool) -> Callable[[random.Random], dict[str, int]]:
-    """The law of (value, cost): small pairs that always gain at level 0, pairs up to 100 at level 1."""
-
-    def small(rng: random.Random) -> dict[str, int]:
-        if not ood:
-            return {BUYER: rng.randint(5, 10), SELLER: rng.randint(0, 5)}
-        low, high = sorted(rng.sample(range(6, 11) if rng.random() < 0.5 else range(0, 5), 2))
-        return {BUYER: high, SELLER: low}
-
-    def large(rng: random.Random) -> dict[str, int]:
-        while True:
-            low, high = sorted((rng.randint(0, 100), rng.randint(0, 100)))
-            if high - low >= 10 and (low < 20 or high > 80) == ood:
-                break
-        return {BUYER: low, SELLER: high} if rng.random() < 0.2 else {BUYER: high, SELLER: low}
-
-    return large if level else small
+from palaestra.envs.negotiation import prices
+from palaestra.envs.negotiation.prices import BUYER, OFFER_LINES, OTHER, ROLE, ROLE_LINES, SELLER, Seen
+from palaestra.envs.script import Request, Script, play_random
 
 
 class Haggle(Bargaining):
@@ -100,12 +61,12 @@ class Haggle(Bargaining):
     oracle: bool = False
 
     def script(self, rng: random.Random) -> Script:
-        top, scale = (100, 0) if self.level else (10, 10)
-        rounds = self.rounds or (6 if self.level else 4)
-        limits = self.secrets("limits", _limits(self.level, self.split == "ood"), item=_pair)
+        top, rounds = (100, self.rounds or 6) if self.level else (10, self.rounds or 4)
+        law, ood = prices.large if self.level else prices.small, self.split == "ood"
+        limits = self.secrets("limits", lambda r: law(r, ood=ood), item=lambda drawn: (drawn[BUYER], drawn[SELLER]))
         value, cost = limits[BUYER], limits[SELLER]
-        order = self.order(rng)
-        wording = rng.randrange(3) if self.level else 0
+        gain = value - cost
+        order, wording = self.order(rng), rng.randrange(3) if self.level else 0
         for s in self.seats:
             self.tell(f"{ROLE_LINES[s][wording].format(limit=limits[s])} {offers_left(rounds)}", to=s)
             if self.oracle:
@@ -117,17 +78,13 @@ class Haggle(Bargaining):
         done = yield from self.bargain(order, rounds, f"offer 0..{top}", told)
 
         offers = [(seat, int(move.args[0])) for seat, move in done.offers]
-        stated: dict[str, list[int]] = {BUYER: [], SELLER: []}
-        for seat, move in done.moves if self.level else ():
-            stated[seat] += [int(x) for x in _LIMIT.findall(move.speech)]
+        stated = [(seat, x) for seat, move in done.moves if self.level for x in prices.stated(move.speech)]
         price = offers[-1][1] if done.deal else None
         end = "walks away. No deal." if price is None else f"accepts. Deal at {price}."
         self.tell(f"The {ROLE[done.last]} {end}")
         if price is not None:
-            size = scale or max(abs(value - cost), 1)
-            self.pay({BUYER: _cut((value - price) / size), SELLER: _cut((price - cost) / size)})
-        gain = value - cost
-        claims = [x == limits[s] for s, said in stated.items() for x in said]
+            surplus, scale = {BUYER: value - price, SELLER: price - cost}, max(abs(gain), 1) if self.level else 10
+            self.pay({s: max(-2.0, min(2.0, x / scale)) for s, x in surplus.items()})
         self.outcome(
             deal=done.deal,
             price=price,
@@ -138,117 +95,55 @@ class Haggle(Bargaining):
             offers=len(offers),
             first_offers={s: next((p for o, p in offers if o == s), None) for s in self.seats},
             walked=None if done.deal else done.last,
-            stated_limits=stated,
-            truthfulness=sum(claims) / len(claims) if claims else None,
+            stated_limits={s: [x for o, x in stated if o == s] for s in self.seats},
+            truthfulness=share(x == limits[s] for s, x in stated),
         )
-
-
-def _pair(limits: dict[str, int]) -> tuple[int, int]:
-    return limits[BUYER], limits[SELLER]
-
-
-def _cut(x: float) -> float:
-    return max(-2.0, min(2.0, x))
 
 
 # -- players -----------------------------------------------------------------------------------------------------
 
 
-class Seen(NamedTuple):
-    """What a seat can read off its own view."""
-
-    sign: int
-    """+1 for the buyer, who wants low prices; -1 for the seller."""
-    limit: int
-    top: int
-    theirs: list[int]
-    mine: list[int]
-    left: int
-    """Offers left before this turn."""
-
-    def gain(self, price: float) -> float:
-        return self.sign * (self.limit - price)
-
-    @property
-    def best(self) -> int:
-        """The best price that there is for this seat."""
-        return 0 if self.sign > 0 else self.top
-
-
-def _seen(request: Request) -> Seen:
-    told = request.heard
-    theirs = [int(found[1]) for text in told if (found := _OFFER.match(text))]
-    mine = [int(x) for who, text in request.view if who == "said" for x in re.findall(r"\[offer (\d+)\]", text)]
-    limit = re.search(r"\d+", told[0])
-    assert limit is not None
-    top = 100 if request.env.level else 10
-    return Seen(1 if request.seat == BUYER else -1, int(limit[0]), top, theirs, mine, read_left(request))
-
-
-def _reply(seen: Seen, want: float, *, speech: str = "") -> str:
-    """Accept what is at least as good as the price wanted (at the end: as nothing), else offer it, else walk."""
-    last = seen.theirs[-1] if seen.theirs else None
-    if last is not None and seen.gain(last) >= (0 if seen.left == 0 else max(0, seen.gain(want))):
-        return f"{speech}[accept]"
-    if seen.left == 0:
-        return f"{speech}[walk]"
-    # round in the seat's own favor, so that no offer is below its limit
-    price = int(want) if seen.sign > 0 else -int(-want)
-    return f"{speech}[offer {max(0, min(seen.top, price))}]"
-
-
-def _conceding(power: float) -> Player:
+def _conceding(request: Request, power: float) -> str:
     """Moves from the best price to the own limit as (share of offers made) ** power."""
-
-    def play(request: Request) -> str:
-        seen = _seen(request)
-        done = len(seen.mine) / max(1, len(seen.mine) + (seen.left - 1) // 2)
-        return _reply(seen, seen.best + (seen.limit - seen.best) * min(1.0, done) ** power)
-
-    return play
+    seen = Seen.of(request)
+    done = len(seen.mine) / max(1, len(seen.mine) + (seen.left - 1) // 2)
+    return prices.reply(seen, seen.best + (seen.limit - seen.best) * min(1.0, done) ** power)
 
 
 def _greedy(request: Request) -> str:
-    seen = _seen(request)
-    if seen.theirs and seen.gain(seen.theirs[-1]) >= 0:
-        return "[accept]"
-    return _reply(seen, (seen.limit + seen.best) / 2)
+    seen = Seen.of(request)
+    return "[accept]" if seen.offered >= 0 else prices.reply(seen, (seen.limit + seen.best) / 2)
 
 
 def _oracle(request: Request) -> str:
     """Offers the other's limit, takes any gain, and walks where there is none."""
-    limits: dict[str, Any] = request.facts["limits"]
-    seen = _seen(request)
+    limits, seen = request.facts["limits"], Seen.of(request)
     if limits[BUYER] < limits[SELLER]:
-        return "[accept]" if seen.theirs and seen.gain(seen.theirs[-1]) > 0 else "[walk]"
-    if seen.theirs and seen.gain(seen.theirs[-1]) >= 0:
-        return "[accept]"
-    return _reply(seen, limits[OTHER[request.seat]])
+        return "[accept]" if seen.offered > 0 else "[walk]"
+    return "[accept]" if seen.offered >= 0 else prices.reply(seen, limits[OTHER[request.seat]])
 
 
 def _split(request: Request) -> str:
     """Meets the other half-way between its last offer and the own one."""
-    seen = _seen(request)
+    seen = Seen.of(request)
     own = seen.mine[-1] if seen.mine else seen.best
     want = (own + seen.theirs[-1]) / 2 if seen.theirs else (seen.best + seen.limit) / 2
-    return _reply(seen, want if seen.gain(want) >= 0 else seen.limit)
+    return prices.reply(seen, want if seen.gain(want) >= 0 else seen.limit)
 
 
 def _truthful(request: Request) -> str:
     """States its limit; offers the middle between it and the other's stated limit, or else the far end's half."""
-    seen = _seen(request)
-    last = request.heard[-1]
-    heard = _LIMIT.findall(last)
-    want = (seen.limit + (int(heard[-1]) if heard else seen.best)) / 2
-    return _reply(seen, want if seen.gain(want) >= 0 else seen.limit, speech=f"[my limit {seen.limit}] ")
+    seen = Seen.of(request)
+    want = (seen.limit + [seen.best, *prices.stated(request.heard[-1])][-1]) / 2
+    return prices.reply(seen, want if seen.gain(want) >= 0 else seen.limit, speech=f"[my limit {seen.limit}] ")
 
 
 Haggle.players = {
     "random": play_random,
     "greedy": _greedy,
     "oracle": _oracle,
-    "boulware": _conceding(4.0),
-    "conceder": _conceding(0.25),
+    "boulware": lambda request: _conceding(request, 4.0),
+    "conceder": lambda request: _conceding(request, 0.25),
     "split": _split,
     "truthful": _truthful,
 }
