@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from palaestra.envs.social.lemons import BUYERS, SELLERS, Lemons, Market, clearing_price, expected, willing
+from palaestra.envs.social.akerlof import Market, clearing_price, expected, willing
+from palaestra.envs.social.lemons import BUYERS, SELLERS, Lemons
 from palaestra.envs.transcript import Defaulted, Forfeited, Instance, Malformed, Revealed, Transcript
 
 MIDDLE = Market((0, 4, 8), (2, 6, 10))  # all: mean 6 < 8; the two lower: mean 4 >= 4
