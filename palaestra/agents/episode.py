@@ -127,6 +127,11 @@ def encode(episode: Episode) -> bytes:
     return _encoder.encode(episode)
 
 
+def decode(line: bytes) -> Episode:
+    """An episode from its JSON line."""
+    return _decoder.decode(line)
+
+
 class EpisodeWriter:
     """Appends episodes to one shard; every line is flushed, the file is fsynced on close."""
 

@@ -50,6 +50,10 @@ class Recipe(Table):
     """Episodes a step."""
     group_size: Positive = 1
     """Episodes that share one instance seed."""
+    staleness: Count = 0
+    """Steps that episodes may be begun before they are trained on; above 0, rollout and learning overlap."""
+    unclipped: bool = False
+    """Learn from episodes of older versions without a trust region, which is refused otherwise."""
     seeds: list[int] = []
     """Instance seeds to cycle through; empty: a new seed for every group."""
     estimator: str = "rae"

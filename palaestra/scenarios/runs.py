@@ -120,6 +120,7 @@ class _Training:
         try:
             return self._steps(online)
         finally:
+            online.ahead.close()
             online.engine.close()
             for line in accounts(online.cast):
                 self.show.note(line)
@@ -167,7 +168,8 @@ class _Training:
         self.show.step(line)
 
     def _keep(self, online: Online, ref: PolicyRef) -> None:
-        online.engine.freeze(ref)
+        if ref.version not in online.engine.frozen(ref.name):  # else the live weights may have moved on from it
+            online.engine.freeze(ref)
         self.run.save_version(ref, online.engine.state(ref))
 
     def _checkpoint(self, online: Online) -> None:
@@ -194,6 +196,7 @@ def snapshot(online: Online) -> tuple[dict[str, Any], dict[str, Any]]:
         "estimator": online.estimator.state_dict(),
         "league": online.league.state_dict(),
         "references": {name: str(ref) for name, ref in online.references.items()},
+        "ahead": online.ahead.state_dict(),
         "versions": [str(ref) for ref in online.held_versions()],
         "restored": ["weights", "optimizer", "random states", "baselines", "league", "references"],
     }
@@ -224,6 +227,7 @@ def restore(online: Online, run: RunDir, state: Mapping[str, Any], tensors: Mapp
     online.estimator.load_state_dict(state["estimator"])
     online.league.load_state_dict(state["league"])
     online.references = {name: PolicyRef.parse(label) for name, label in state["references"].items()}
+    online.ahead.load_state_dict(state.get("ahead", {}))
     torch.set_rng_state(tensors["torch_random"])
 
 

@@ -353,6 +353,21 @@ class Scenario(Table):
                         f"{what} is over legal actions, and policies.{name} records none\n"
                         f'      set policies.{name}.act = "score", or legal = true'
                     )
+        if recipe.staleness:
+            adapters = [name for name in self.trained if self.policies[name].adapter]
+            here = [
+                n for n in adapters if self.engines.get(self.policies[n].engine, EngineSpec()).kind == "transformers"
+            ]
+            if recipe.objective == "reinforce" and recipe.importance_cap is None and not recipe.unclipped:
+                out.append(
+                    f'recipe.objective = "reinforce" has no trust region, for episodes up to {recipe.staleness} '
+                    'versions old\n      set objective = "ppo", importance_cap = 2, or, all the same, unclipped = true'
+                )
+            out += [
+                f"recipe.staleness: policies.{name} is an adapter on a base that the learner uses too\n"
+                '      set [engines.local] kind = "vllm", or learn whole weights'
+                for name in here
+            ]
         if recipe.kl and recipe.kl.to not in ("copy", "start"):
             name = recipe.kl.to.partition("@")[0]
             if name not in self.policies:

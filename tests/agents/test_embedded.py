@@ -4,7 +4,7 @@ import random
 import pytest
 import torch
 
-from palaestra.agents.engines import Sampling
+from palaestra.agents.engines import Completion, Sampling
 from palaestra.agents.engines.embedded import EmbeddedEngine, GenerateJob, ScoreJob
 from palaestra.agents.episode import PolicyRef
 from palaestra.agents.tiny import tiny
@@ -158,7 +158,7 @@ def test_long_batches_are_cut_and_answered_in_order(engine):
 def test_a_reply_ends_where_the_context_does(engine):
     full, nearly, short = (GenerateJob([9] * n, Sampling(50), P, 0) for n in (128, 126, 10))
     done = engine.serve("generate", [full, nearly, short])
-    assert done[0] == ([], [], "context")
+    assert done[0] == Completion([], [], "context")
     assert len(done[1].ids) == 2 and done[1].stop == "length"
     assert len(done[2].ids) == 50
 

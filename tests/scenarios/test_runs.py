@@ -93,6 +93,51 @@ def test_cloning_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(notes) == 3 and re.fullmatch(r"cloning player: batch 3 of 3, \d\.\d+ nats a token", notes[2])
 
 
+def test_a_kept_version_is_the_weights_that_it_names(tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        runs.train(small("league.every=3"), tmp_path / "run", show=StopAt(5))
+    run = RunDir.open(tmp_path / "run")
+    step, _, tensors = run.peek()
+    kept = run.load_version(PolicyRef("player", 4))  # frozen as reference before the fifth update, written after it
+    assert step == 4
+    for name, weights in tensors["policies"]["player"]["weights"].items():
+        assert torch.equal(kept[name], weights), name
+
+
+# -- asynchronous ------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def stale(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.train(small("recipe.staleness=2"), tmp_path_factory.mktemp("stale") / "whole").path
+
+
+def test_episodes_are_as_old_as_allowed_none_is_lost_and_none_is_trained_twice(stale: Path) -> None:
+    lines = RunDir.open(stale).metrics()[1:]
+    assert [line["staleness"] for line in lines] == [0, 1, 2, 2, 2, 2]
+    assert all("off_policy/player" in line and "mismatch/player" not in line for line in lines)
+    for step in range(6):
+        episodes = list(read_episodes(stale / "episodes" / f"step-{step + 1:06}.jsonl"))
+        labels = {label for e in episodes for label in e.cast.values()}
+        assert len(episodes) == 24 and f"player@{max(0, step - 2)}" in labels
+    ids = [e.id for e in read_episodes(stale)]
+    assert len(ids) == len(set(ids)) == 6 * 24
+
+
+@pytest.mark.parametrize("step", [0, 3, 5])
+def test_an_asynchronous_run_resumes_and_repeats_bitwise(stale: Path, tmp_path: Path, step: int) -> None:
+    with pytest.raises(Stop):
+        runs.train(small("recipe.staleness=2"), tmp_path / "run", show=StopAt(step))
+    runs.resume(tmp_path / "run")
+    assert runs.diff(stale, tmp_path / "run", exact=True) == []
+
+
+def test_old_episodes_without_a_trust_region_are_refused_unless_asked_for_twice() -> None:
+    with pytest.raises(ScenarioError, match="has no trust region, for episodes up to 2 versions old"):
+        small("recipe.staleness=2", "recipe.objective=reinforce")
+    assert small("recipe.staleness=2", "recipe.objective=reinforce", "recipe.unclipped=true")
+    with pytest.raises(ScenarioError, match='kind = "vllm", or learn whole weights'):
+        small("recipe.staleness=1", "policies.player.adapter.rank=4")
+
+
 def test_the_directory_can_be_read_by_hand(whole: Path) -> None:
     run = RunDir.open(whole)
     assert run.info["status"] == "finished"

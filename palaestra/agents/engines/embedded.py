@@ -151,16 +151,23 @@ class EmbeddedEngine:
 
     def live(self, name: str) -> nn.Module:
         """The module whose parameters the learner updates; see `module` for how long it stays this policy."""
-        module: nn.Module = self.module(PolicyRef(name, self.version(name)))
+        policy = self._policy(name)
+        module: nn.Module = self._activated(policy, policy.weights)
         return module
 
     def module(self, ref: PolicyRef) -> PreTrainedModel:
         """The module that computes a version. Policies on adapters share it: it is `ref` until another is asked for."""
-        policy, home = self._policy(ref.name), self._base(self._policy(ref.name).base)
-        weights = policy.weights if ref.version == policy.version else policy.frozen.get(ref.version)
+        policy = self._policy(ref.name)
+        live = policy.weights if ref.version == policy.version else None
+        weights = policy.frozen.get(ref.version, live)  # a copy stays what it is while the live weights move on
         if weights is None:
             known = ", ".join(map(str, sorted({policy.version, *policy.frozen})))
             raise EngineError(f"{ref}: no such version\n  {ref.name} has {known}\n  freeze or publish it first")
+        return self._activated(policy, weights)
+
+    def _activated(self, policy: _Policy, weights: Any) -> PreTrainedModel:
+        """The module of live or frozen weights; where they are an adapter, with it switched on."""
+        home = self._base(policy.base)
         if policy.adapter is None:
             model: PreTrainedModel = weights
             return model

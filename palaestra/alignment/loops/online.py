@@ -25,6 +25,7 @@ from palaestra.agents.policy import Cast, Policy
 from palaestra.alignment.credit import Advantages, Estimator, GroupStats, Sample, gae
 from palaestra.alignment.league import League
 from palaestra.alignment.learner import Learner
+from palaestra.alignment.loops.ahead import Ahead
 from palaestra.alignment.objectives import Objective
 from palaestra.alignment.objectives.regularizers import k1_of
 from palaestra.alignment.recipe import Recipe
@@ -97,7 +98,13 @@ class Online:
     envs: Envs = field(default_factory=Envs)
     measured: dict[str, Any] = field(default_factory=dict)
     """What was measured of frozen versions: they do not change, so it is measured once."""
+    ahead: Ahead = field(init=False)
+    """Episodes that are played while the learner learns."""
     _fresh: list[PolicyRef] = field(default_factory=list)
+    _kept: set[PolicyRef] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ahead = Ahead(self.recipe.staleness)
 
     # -- the loop's body
     def step(self) -> tuple[list[Episode], dict[str, float]]:
@@ -106,19 +113,23 @@ class Online:
         share = self.done / self.recipe.steps
         self._refresh_references()
         with clock("rollout"):
-            episodes = wait_for(rollout(self.jobs(), live=self.live, envs=self.envs))
+            for step in self.ahead.missing(self.done, self.recipe.steps):
+                self._begin(step)
+            refs, episodes = self.ahead.take(self.done)
             self.engine.rest()
+        labels = set(map(str, refs))
         with clock("credit"):
             for episode in episodes:
                 episode.group, episode.purpose = instance_of(episode.transcript), "train"
                 episode.scores["train"] = dict(self.signal(episode))
-            rows, advantages = self.credit(episodes)
+            rows, advantages = self.credit(episodes, labels)
         metrics = describe(episodes) | _credit_metrics(advantages)
+        metrics["staleness"] = float(max(self.done - ref.version for ref in refs))
         for name, trainee in self.trainees.items():
             with clock("learn"):
                 metrics |= self._learn(name, trainee, rows[name], share)
-        self.league.record(episodes, self._labels)
-        trained = _sampled(episodes, self._labels)
+        self.league.record(episodes, labels)
+        trained = _sampled(episodes, labels)
         self.done += 1
         for name in self.trainees:
             self.engine.set_version(name, self.done)
@@ -130,9 +141,19 @@ class Online:
         clock.seconds["step"] = time.perf_counter() - begun
         return episodes, metrics | {f"time/{k}_s": round(v, 4) for k, v in clock.seconds.items()}
 
-    def jobs(self) -> list[Job]:
-        """The episodes of the next step. Seeds, casts and every draw follow from the run's seed and the step."""
-        recipe, step = self.recipe, self.done
+    def _begin(self, step: int) -> None:
+        """Play a step's episodes with the present versions, of which copies stay as long as they play."""
+        refs = tuple(self._present_refs())
+        if self.ahead.staleness:
+            for ref in refs:
+                self._hold(ref)
+                wait_for(self.engine.publish(ref))
+        jobs = self.jobs(step)
+        self.ahead.begin(step, refs, lambda: wait_for(rollout(jobs, live=self.live, envs=self.envs)))
+
+    def jobs(self, step: int | None = None) -> list[Job]:
+        """The episodes of a step (default: the next). Seeds, casts and every draw follow from the run's seed and it."""
+        recipe, step = self.recipe, self.done if step is None else step
         rng = random.Random(f"{self.seed}|matchmaking|{step}")
         groups = recipe.episodes // recipe.group_size
         casts = self.league.casts(groups, self._present(), rng)
@@ -148,14 +169,17 @@ class Online:
                 jobs.append(Job(self.env, self.params, cast, seed, f"{self.seed}|{step}|{g}|{k}", purpose="train"))
         return jobs
 
-    def credit(self, episodes: list[Episode]) -> tuple[dict[str, list[Row]], Advantages]:
-        """Advantages of every seat that a trainee's present version played, and the rows they make."""
+    def credit(
+        self, episodes: list[Episode], labels: set[str] | None = None
+    ) -> tuple[dict[str, list[Row]], Advantages]:
+        """Advantages of every seat that the named versions played (default: the present), and the rows they make."""
+        labels = self._labels if labels is None else labels
         samples, played = [], []
         for index, episode in enumerate(episodes):
             if episode.failure:
                 continue
             for seat, label in episode.cast.items():
-                if label in self._labels:
+                if label in labels:
                     samples.append(Sample.of(episode, seat, index, episode.scores["train"][seat]))
                     played.append([t for t in episode.trajectories if t.seat == seat])
         if self.recipe.kl is not None and self.recipe.kl.form == "k1":
@@ -239,12 +263,17 @@ class Online:
                 metrics = metrics or now  # the first pass is on-policy: there the log-ratio is the engine's mismatch
                 metrics |= learner.optim_step()
         named = {METRICS.get(k, k): v for k, v in metrics.items()}
+        if self.ahead.staleness:  # what differs is the weights, and no engine
+            named = {k.replace("mismatch", "off_policy"): v for k, v in named.items()}
         return {f"{k}/{name}": v for k, v in named.items()}
 
     # -- versions
     @property
     def _labels(self) -> set[str]:
-        return {str(PolicyRef(name, self.engine.version(name))) for name in self.trainees}
+        return {str(ref) for ref in self._present_refs()}
+
+    def _present_refs(self) -> list[PolicyRef]:
+        return [PolicyRef(name, self.engine.version(name)) for name in self.trainees]
 
     def _present(self) -> dict[str, str]:
         """seat -> label of who sits there by default, trainees at their present version."""
@@ -277,10 +306,17 @@ class Online:
                 self.references[name] = PolicyRef(name, 0) if kl.to in ("copy", "start") else PolicyRef.parse(kl.to)
 
     def _freeze(self, ref: PolicyRef) -> PolicyRef:
-        if ref.version not in self.engine.frozen(ref.name):
-            self.engine.freeze(ref)
+        """Keep a version, here and with the run."""
+        self._hold(ref)
+        if ref not in self._kept:
+            self._kept.add(ref)
             self._fresh.append(ref)
         return ref
+
+    def _hold(self, ref: PolicyRef) -> None:
+        """Keep a copy of the present weights as long as somebody may ask for them."""
+        if ref.version not in self.engine.frozen(ref.name):
+            self.engine.freeze(ref)
 
     def fresh_versions(self) -> list[PolicyRef]:
         """Versions frozen since the last call, for the run to keep."""
@@ -293,7 +329,7 @@ class Online:
         return sorted({*start, *self.league.members(), *self.references.values()})
 
     def _forget(self) -> None:
-        held = set(self.held_versions())
+        held = {*self.held_versions(), *self.ahead.held()}
         for name in self.trainees:
             for version in self.engine.frozen(name):
                 if PolicyRef(name, version) not in held:
