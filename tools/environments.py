@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from palaestra.envs.script import ScriptedEnv, play_random
 from palaestra.envs.transcript import Revealed, Said, Told
 
 PAGE = Path(__file__).parents[1] / "docs" / "environments.md"
+CLONES = PAGE.parent / "proofs" / "cells" / "clones.jsonl"
 FOLDERS = ("social", "debate", "negotiation", "games", "tools", "embodied")
 SEEDS = 10
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -24,9 +26,10 @@ Written by `python -m tools.environments` from the classes, `palaestra/envs/boun
 do not edit. Each environment's own page is the docstring of its module.
 
 Bounds are means over 1,000 seeds (100 where there are tools), the player in one seat and the others at random, averaged
-over the seats; where a class names a common `skill`, that outcome with the player in all seats. *Seat* is the
-difference between the best and the worst seat of a random player. Tokens are words and marks that one seat is told and
-says in an episode.
+over the seats; where a class names a common `skill`, that outcome with the player in all seats. *Clone* is a language
+model of 0.1 million weights that has imitated the greedy player in 1,600 episodes, at its place (`python -m proofs
+clones`). *Seat* is the difference between the best and the worst seat of a random player. Tokens are words and marks
+that one seat is told and says in an episode.
 """
 
 
@@ -65,9 +68,10 @@ def link(cls: type[ScriptedEnv]) -> str:
 def figures(names: list[str]) -> str:
     """Bounds and lengths by level."""
     lines = [
-        "| id | level | random | greedy | oracle | of | seat | turns | tokens |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| id | level | random | clone | greedy | oracle | of | seat | turns | tokens |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    cloned = clones()
     for name in names:
         cls, bounds = registry.env_class(name), recorded_bounds(name)
         for level in cls.levels:
@@ -76,9 +80,16 @@ def figures(names: list[str]) -> str:
             by_seat = [v[0] for seat, v in found.get("random", {}).items() if seat != ALL]
             edge = f"{max(by_seat) - min(by_seat):.2f}" if len(by_seat) > 1 else ""
             turns, tokens = lengths(cls, level)
+            means.insert(1, cloned.get(f"{name} level {level}", ""))
             cells = (*means, cls.skill or "return", edge, f"{turns:.1f}", f"{tokens:.0f}")
             lines.append(f"| `{name}` | {level} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def clones() -> dict[str, str]:
+    """What tiny clones scored, by name and level."""
+    found = map(json.loads, CLONES.read_text().splitlines()) if CLONES.exists() else []
+    return {c["label"]: f"{c['curve'][0]['eval/' + c['measure']]:.2f}" for c in found}
 
 
 def _mean(seats: dict[str, Any], skill: str) -> str:
