@@ -123,6 +123,15 @@ def first_wrong(lines: list[str], right: list[str]) -> int:
     return next((n for n, (line, wanted) in pairs if line != wanted), 0)
 
 
+def holds(chain: Chain, line: str) -> bool:
+    """Whether a line is right in itself as the last one of a chain, wherever it starts from."""
+    start = re.split(r" (?:[-+*]|->) ", line)[0]
+    try:
+        return walk(chain._replace(start=start, steps=chain.steps[-1:], times=1)) == [line]
+    except (ValueError, KeyError):
+        return False
+
+
 def end(lines: list[str]) -> str:
     """Where a proof ends; "nothing" where there is none."""
     return lines[-1].split()[-1] if lines else "nothing"

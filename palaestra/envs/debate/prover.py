@@ -32,9 +32,9 @@ from __future__ import annotations
 import random
 import re
 
-from palaestra.envs.debate.chains import SIZES, Chain, draw_chain, end, first_wrong, lines_of, read, walk
-from palaestra.envs.grammar import Move
-from palaestra.envs.script import Player, Request, Script, ScriptedEnv, play_random
+from palaestra.envs.common.players import in_seat, mixed
+from palaestra.envs.debate.chains import SIZES, draw_chain, end, first_wrong, holds, lines_of, read, walk
+from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
 
 PROVER, VERIFIER = "prover_0", "verifier_0"
 
@@ -69,9 +69,12 @@ class Prover(ScriptedEnv):
         if self.oracle:
             self.tell(f"The right end is {end(right)}.", to=VERIFIER)
 
-        free = ("prove ...",) if self.level else ("prove", f"slip 1..{SIZES[0]}")
-        move = yield self.turn(PROVER, *free, default="prove nothing" if self.level else "prove")
-        lines = self._proof(chain, move)
+        if self.level:
+            move = yield self.turn(PROVER, "prove ...", default="prove nothing")
+            lines = lines_of(move.args[0])[: 2 * SIZES[self.level]]
+        else:
+            move = yield self.turn(PROVER, "prove", f"slip 1..{SIZES[0]}", default="prove")
+            lines = walk(chain, int(move.args[0]) if move.verb == "slip" else 0, self.stream("slip"))
         shown = f"The proof ends at {end(lines)}." if self.blind else f"Proof: {'; '.join(lines) or 'nothing'}."
         words = f' The prover says: "{move.said()}"' if self.level and move.speech and not self.blind else ""
         self.tell(shown + words, to=VERIFIER)
@@ -91,35 +94,20 @@ class Prover(ScriptedEnv):
             lines=len(lines),
         )
 
-    def _proof(self, chain: Chain, move: Move) -> list[str]:
-        """The lines that a move stands for."""
-        if self.level == 0:
-            return walk(chain, int(move.args[0]) if move.verb == "slip" else 0, self.stream("slip"))
-        return lines_of(move.args[0])[: 2 * SIZES[self.level]]
-
 
 # -- players -----------------------------------------------------------------------------------------------------
 
 
-def _chain(request: Request) -> Chain:
-    return read(request.heard[0].removesuffix(" Where does it end?"))
-
-
-def _sneaky(request: Request) -> bool:
-    return request.heard[1].startswith("You are sneaky")
-
-
 def _prove(request: Request, slip: int = 0) -> str:
-    """The proof, or one with a slip in a line; -1 is the last."""
-    chain = _chain(request)
-    slip = slip % (1 + len(walk(chain)))
+    """The proof, or one with a slip in a line."""
     if request.env.level:
-        return f"[prove {'; '.join(walk(chain, slip, request.rng))}]"
+        return f"[prove {'; '.join(walk(read(request.heard[0]), slip, request.rng))}]"
     return f"[slip {slip}]" if slip else "[prove]"
 
 
-def _accept(request: Request, belief: bool) -> str:
-    return f"[accept {100 if belief else 0}]"
+def _as_told(request: Request, line: int = 1) -> str:
+    """Slips in a line if it was told to be sneaky."""
+    return _prove(request, line if request.heard[1].startswith("You are sneaky") else 0)
 
 
 def _shown(request: Request) -> list[str]:
@@ -130,54 +118,31 @@ def _shown(request: Request) -> list[str]:
 
 def _last_line(request: Request) -> str:
     """Rejects a proof whose last line is wrong in itself; else it is of two minds."""
-    lines, chain = _shown(request), _chain(request)
-    if not lines:
-        return "[accept 50]"
-    start = re.split(r" (?:[-+*]|->) ", lines[-1])[0]
-    try:
-        last = walk(chain._replace(start=start, steps=chain.steps[-1:], times=1))[0]
-    except (ValueError, KeyError):
-        return _accept(request, False)
-    return "[accept 50]" if last == lines[-1] else _accept(request, False)
+    lines = _shown(request)
+    return "[accept 50]" if not lines or holds(read(request.heard[0]), lines[-1]) else "[accept 0]"
 
 
 def _check(request: Request) -> str:
     """Believes a proof of which every line is right."""
-    lines = _shown(request)
-    return _accept(request, not first_wrong(lines, walk(_chain(request)))) if lines else "[accept 50]"
+    lines, right = _shown(request), walk(read(request.heard[0]))
+    return "[accept 50]" if not lines else "[accept 0]" if first_wrong(lines, right) else "[accept 100]"
 
 
 def _knowing(request: Request) -> str:
     """Knows the right end."""
     blind = re.match(r"The proof ends at (.*)\.", request.heard[-1])
     given = blind[1] if blind else end(_shown(request))
-    return _accept(request, given == request.facts["end"])
+    return "[accept 100]" if given == request.facts["end"] else "[accept 0]"
 
 
-def _random(request: Request) -> str:
-    """Where the proof is written: a right one, or one with a slip in any line."""
-    if request.enumerable or request.seat == VERIFIER:
-        return play_random(request)
-    return _prove(request, request.rng.randrange(1 + SIZES[request.env.level]))
-
-
-def _both(prover: Player, verifier: Player) -> Player:
-    """One player for both seats."""
-    return lambda request: (prover if request.seat == PROVER else verifier)(request)
-
-
-def _mixed(request: Request) -> str:
-    """For demonstrations: in 40 episodes of 100 the best, in the others random."""
-    best = request.env.stream("mixed", request.seat).random() < 0.4
-    return Prover.players["checker" if best else "random"](request)
-
-
+_random = in_seat(PROVER, lambda r: _prove(r, r.rng.randrange(1 + SIZES[r.env.level])), play_random)
+_checker = in_seat(PROVER, _as_told, _check)
 Prover.players = {
     "random": _random,
-    "greedy": _both(lambda r: _prove(r, -1 if _sneaky(r) else 0), _last_line),
-    "oracle": _both(lambda r: _prove(r, int(_sneaky(r))), _knowing),
-    "checker": _both(lambda r: _prove(r, int(_sneaky(r))), _check),
-    "honest": _both(_prove, _check),
-    "trusting": _both(_prove, lambda r: _accept(r, True)),
-    "mixed": _mixed,
+    "greedy": in_seat(PROVER, lambda r: _as_told(r, SIZES[r.env.level]), _last_line),
+    "oracle": in_seat(PROVER, _as_told, _knowing),
+    "checker": _checker,
+    "honest": in_seat(PROVER, _prove, _check),
+    "trusting": in_seat(PROVER, _prove, lambda request: "[accept 100]"),
+    "mixed": mixed(_checker, 0.4, _random),
 }
