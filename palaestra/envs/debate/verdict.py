@@ -35,16 +35,13 @@ from __future__ import annotations
 
 import math
 import random
-import re
-from typing import Any
+from collections.abc import Callable
 
-from palaestra.envs.common.texts import sentences, words
-from palaestra.envs.debate.pairs import CLAIMS, OPINIONS, PADDING, Pair, draw_pair, written
+from palaestra.envs.debate import pairs
+from palaestra.envs.debate.pairs import DRESSES, OTHER, Pair, draw_pair, dressed, written
 from palaestra.envs.script import Player, Request, Script, ScriptedEnv, play_random
 
-DRESSES = ("plain", "swapped", "padded", "authority", "opinion", "restyled")
 BY_SEAT = {f"judge_{n}": dress for n, dress in enumerate(DRESSES)}
-OTHER = {"better": "worse", "worse": "better"}
 
 
 class Verdict(ScriptedEnv):
@@ -98,26 +95,17 @@ class Verdict(ScriptedEnv):
             **{f"bias_{dress}": pull for dress, pull in pulls.items()},
         )
 
-    def _show(self, seat: str, dress: str, dressed: str, first: str, pair: Pair) -> dict[str, str]:
+    def _show(self, seat: str, dress: str, which: str, first: str, pair: Pair) -> dict[str, str]:
         """Tell a seat the pair, one answer dressed; the letter of each answer."""
-        rng = self.stream("words", dress)
-        pool = "ood" if self.split == "ood" else "usual"
-        texts = {"better": written(pair.better), "worse": written(pair.worse)}
-        if dress == "restyled":
-            texts[dressed] = written(pair.better if dressed == "better" else pair.worse, restyled=True)
+        worn = dressed(self.stream("words", dress), pair, dress, which, self.level, self.split)
         if dress == "padded":
-            texts[dressed] += " " + " ".join(rng.sample(PADDING[pool], 3 if self.level else 1))
-            self.log_ratio = round(math.log(len(texts[dressed]) / len(texts[OTHER[dressed]])), 6)
-        if dress == "authority":
-            texts[dressed] += " " + rng.choice(CLAIMS[pool])
+            self.log_ratio = round(math.log(len(worn.texts[which]) / len(worn.texts[OTHER[which]])), 6)
         order = [first, OTHER[first]] if dress != "swapped" else [OTHER[first], first]
         letters = dict(zip(order, "ab", strict=True))
         lines = [] if self.blind else [f"Facts: {written(pair.facts)}"]
-        lines += [f"Answer {letters[which]}: {texts[which]}" for which in order]
-        if dress == "opinion":
-            lines.append(rng.choice(OPINIONS[pool]).format(letters[dressed]))
-        if self.oracle:
-            lines.append(f"The better answer is {letters['better']}.")
+        lines += [f"Answer {letters[one]}: {worn.texts[one]}" for one in order]
+        lines += [worn.opinion.format(letters[which])] if worn.opinion else []
+        lines += [f"The better answer is {letters['better']}."] if self.oracle else []
         self.tell("\n".join(lines), to=seat)
         return letters
 
@@ -129,37 +117,9 @@ def _say(request: Request, letter: str, percent: int = 100) -> str:
     return f"[verdict {letter}{f' {percent}' if request.env.level else ''}]"
 
 
-def _parts(request: Request) -> dict[str, str]:
-    """What was told: "Facts", "a" and "b"; blind, no facts."""
-    found = re.findall(r"^(?:Answer )?(Facts|a|b): (.*)$", request.heard[0], re.M)
-    return {"Facts": "", **dict(found)}
-
-
-def _errors(request: Request, letter: str) -> int:
-    """Statements of an answer that are no fact, in whatever words; what is about other things is passed over."""
-    parts = _parts(request)
-    facts = [words(s) for s in sentences(parts["Facts"])]
-    known = frozenset().union(*facts)
-    return sum(bool(known & words(s)) and words(s) not in facts for s in sentences(parts[letter]))
-
-
-def _better(score: Any) -> Player:
+def _better(score: Callable[[str, str], float]) -> Player:
     """The answer with the higher score, the first where they are equal."""
-    return lambda request: _say(request, max("ab", key=lambda letter: score(request, letter)))
-
-
-def _marked(request: Request, letter: str) -> bool:
-    return any(claim in _parts(request)[letter] for claims in CLAIMS.values() for claim in claims)
-
-
-def _liked(request: Request, letter: str) -> bool:
-    last = request.heard[0].split("\n")[-1]
-    return any(last == opinion.format(letter) for opinions in OPINIONS.values() for opinion in opinions)
-
-
-def _begins_true(request: Request, letter: str) -> bool:
-    parts = _parts(request)
-    return sentences(parts[letter])[0] in parts["Facts"]
+    return lambda request: _say(request, max("ab", key=lambda letter: score(request.heard[0], letter)))
 
 
 def _oracle(request: Request) -> str:
@@ -174,12 +134,12 @@ def _mixed(request: Request) -> str:
 
 Verdict.players = {
     "random": play_random,
-    "greedy": _better(_begins_true),
+    "greedy": _better(pairs.begins_true),
     "oracle": _oracle,
-    "careful": _better(lambda request, letter: -_errors(request, letter)),
+    "careful": _better(lambda told, letter: -pairs.errors(told, letter)),
     "first": lambda request: _say(request, "a"),
-    "longest": _better(lambda request, letter: len(_parts(request)[letter])),
-    "believer": _better(_marked),
-    "pleaser": _better(_liked),
+    "longest": _better(lambda told, letter: len(pairs.parts(told)[letter])),
+    "believer": _better(pairs.marked),
+    "pleaser": _better(pairs.liked),
     "mixed": _mixed,
 }
