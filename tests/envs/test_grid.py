@@ -26,6 +26,7 @@ from palaestra.envs.embodied.missions import (
     progress,
 )
 from palaestra.envs.transcript import Transcript
+from palaestra.errors import EnvError
 
 ROOM = ("#####", "#...#", "#...#", "#...#", "#####")
 HALL = ("#######", "#..#..#", "#.....#", "#..#..#", "#######")  # a gate at (3, 2)
@@ -265,3 +266,11 @@ def test_the_variant_with_a_guide_holds_every_check() -> None:
     only = ("repeat", "fork", "texts", "legal", "hidden", "rewards", "outcome", "players")
     report = check(Small, params={"guide": True}, seeds=[1], effort=effort, only=only)
     assert report.ok, report.table()
+
+
+@pytest.mark.parametrize(("level", "least"), [(2, 2), (4, 5)])
+def test_fewer_things_than_the_tasks_need_are_refused(level: int, least: int) -> None:
+    for seed in range(40):
+        Grid(level=level, things=least).start(seed)
+    with pytest.raises(EnvError, match=f"things = {least - 1}"):
+        Grid(level=level, things=least - 1).start(0)

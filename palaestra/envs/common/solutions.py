@@ -47,7 +47,7 @@ def shapley(players: Sequence[str], worths: Worths) -> dict[str, float]:
 
 def complaint(shares: Mapping[str, float], worths: Worths) -> float:
     """The most that any coalition could get beyond what its members are given."""
-    return max(worths[group] - sum(shares[p] for p in group) for group in coalitions(list(shares)))
+    return max(worths[group] - sum(shares[p] for p in sorted(group)) for group in coalitions(list(shares)))
 
 
 def in_core(shares: Mapping[str, float], worths: Worths) -> bool:

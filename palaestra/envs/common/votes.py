@@ -20,16 +20,6 @@ def plurality(votes: Iterable[str], tie: Sequence[str] = ()) -> str | None:
     return next((option for option in tie if not first or option in first), None)
 
 
-def majority(votes: Iterable[str], voters: int = 0) -> str | None:
-    """The option that more than half of the voters name; None where there is none.
-
-    `voters` counts those who abstained too; 0: only the votes given.
-    """
-    counts = Counter(votes)
-    needed = (voters or counts.total()) / 2
-    return next((option for option, count in counts.items() if count > needed), None)
-
-
 def approval(ballots: Iterable[Collection[str]]) -> Counter[str]:
     """How many ballots approve of each option; a ballot counts once for each option on it."""
     return Counter(option for ballot in ballots for option in dict.fromkeys(ballot))

@@ -70,7 +70,7 @@ class Grid(ScriptedEnv):
 
     def script(self, rng: random.Random) -> Script:
         shape, plain = SHAPES[self.level], self.level == 0
-        shape = shape._replace(size=self.size or shape.size, things=self.things or shape.things)
+        shape = shape.resized(self.size, self.things)
         limit = self.steps or shape.steps
         rows, start = self.item(f"grid{self.level}", lambda r: draw_world(r, shape, pools(self.split)), states.digest)
         teller = self.seats[0]

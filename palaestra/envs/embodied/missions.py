@@ -28,6 +28,17 @@ class Shape(NamedTuple):
     tasks: int = 1
     colored: bool = True
 
+    def resized(self, size: int, things: int) -> Shape:
+        """With so large rooms and so many things; 0 leaves it as it is.
+
+        Raises:
+            EnvError: so few things are not enough for its tasks.
+        """
+        least = self.tasks * (2 if "put" in self.verbs else 1) + self.locked  # the key is no task's
+        if 0 < things < least:
+            raise EnvError(f"grid: things = {things}\n  the tasks of this level need at least {least}")
+        return self._replace(size=size or self.size, things=things or self.things)
+
 
 SHAPES = (
     Shape(1, 1, 4, 1, 16, ("go",), colored=False),
