@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tomllib
 from pathlib import Path
 
@@ -48,6 +49,39 @@ def test_its_scenario_is_whole(kind: str, tmp_path: Path) -> None:
     register(name, env_file(tmp_path, name))
     scenario = Scenario.load(tmp_path / name / name / f"{name}.toml")
     assert scenario.trained == ["learner"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_person_plays_it_in_the_terminal_and_a_policy_takes_two_steps(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"my_{kind}"
+    write_package(name, kind, tmp_path)
+    env = env_file(tmp_path, name)
+    register(name, env)
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello\n" * 200))  # any words: malformed where a move is asked for
+    seats = env_class(env)().seats
+    assert main(["play", env, f"{seats[0]}=human", *[f"{seat}=greedy" for seat in seats[1:]]]) == 0
+    assert seats[0] in capsys.readouterr().out
+
+    scenario = tmp_path / name / name / f"{name}.toml"
+    small = ["recipe.steps=2", "recipe.episodes=16", "policies.learner.clone.batches=5"]
+    small += ["eval.every=0", "eval.instances=4", "run.record=false"]
+    sets = [word for setting in small for word in ("--set", setting)]
+    assert main(["train", str(scenario), *sets, "--out", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_scenario_learns_as_it_is_written(kind: str, tmp_path: Path) -> None:
+    from palaestra.scenarios import runs
+
+    name = f"my_{kind}"
+    write_package(name, kind, tmp_path)
+    register(name, env_file(tmp_path, name))
+    run = runs.train(Scenario.load(tmp_path / name / name / f"{name}.toml"), tmp_path / "run")
+    assert run.metrics()[-1]["eval/gold"] > run.metrics()[0]["eval/gold"]
 
 
 def test_a_tiny_policy_learns_to_use_the_tool_of_the_template(tmp_path: Path) -> None:
