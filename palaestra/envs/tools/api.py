@@ -38,7 +38,17 @@ import random
 
 from palaestra.envs.common.workflows import Client
 from palaestra.envs.script import Request, Script, ScriptedEnv, play_random
-from palaestra.envs.tools.orders import Shop, any_call, demanded, draw_task, final_states, read_call, shown, written
+from palaestra.envs.tools.orders import (
+    Shop,
+    any_call,
+    changed,
+    demanded,
+    draw_task,
+    final_states,
+    read_call,
+    shown,
+    written,
+)
 
 
 class Api(ScriptedEnv):
@@ -96,7 +106,7 @@ class Api(ScriptedEnv):
         self.reward({seat: correct - 0.02 * calls})
         self.outcome(
             correct=correct,
-            state={n: dict(o.items() - task.orders[n].items()) for n, o in state.items() if o != task.orders[n]},
+            state={n: changed(task.orders[n], o) for n, o in state.items() if o != task.orders[n]},
             breaches=shop.breaches,
             followed=followed,
             calls=calls,

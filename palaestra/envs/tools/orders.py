@@ -343,6 +343,11 @@ class Shop:
         return {**self.orders[order], **self._notes.get(order, {})}
 
 
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What is otherwise afterwards, in its own order."""
+    return {key: value for key, value in after.items() if key not in before or before[key] != value}
+
+
 def final_states(task: Task) -> list[Orders]:
     """The accepted final states, in the order of `accepted`."""
     ends = []
