@@ -52,9 +52,8 @@ KINDS: dict[str, Kind] = {
     ),
     "social": Kind(
         "four guests, a thief among them, who talk and vote",
-        dict.fromkeys(("guest_0", "guest_1", "guest_2", "guest_3"), "learner"),
-        "loo_instance_seat",
-        clone="greedy",
+        {"guest_0": "greedy", "guest_1": "greedy", "guest_2": "greedy", "guest_3": "learner"},
+        "rloo",
     ),
     "tools": Kind("one seat and a tool that costs", {"finder_0": "learner"}, "rloo", clone="mixed"),
     "embodied": Kind("one seat that walks through a room", {"walker_0": "learner"}, "rloo", episodes=32),
