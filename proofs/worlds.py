@@ -117,8 +117,8 @@ def report() -> None:
     met = sum(int(line["improved"].split()[0]) >= 8 for line in summary)
     note = (
         f"{met} of {len(summary)} environments improve at 8 seeds of 10 or more. Gains point towards the goal; the "
-        "oracle plays in the model's seats, on the same instances, and may see what the seat does not (in `matrix` it is "
-        "selfish, and in both seats earns less than two who help each other)."
+        "oracle plays in the model's seats, on the same instances, and may see what the seat does not (in `matrix` it "
+        "is selfish, and in both seats earns less than two who help each other)."
     )
     text = ["# What is learned in which world", "", __doc__ or "", "", table(tuple(summary[0]), rows), "", note, ""]
     write("worlds", {"summary": summary, "cells": list(found.values())}, "\n".join([*text, *parts]))
