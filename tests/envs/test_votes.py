@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from palaestra.envs.common.votes import approval, condorcet, leaders, majority, plurality
+from palaestra.envs.common.votes import approval, condorcet, leaders, plurality
 
 
 def test_leaders_are_all_that_have_most() -> None:
@@ -18,15 +18,6 @@ def test_plurality_takes_the_most_votes_and_the_callers_order_in_a_tie() -> None
     assert plurality(["a", "b"], tie=["c"]) is None
     assert plurality([]) is None
     assert plurality([], tie=["c", "a"]) == "c"
-
-
-def test_majority_is_more_than_half_of_all_who_may_vote() -> None:
-    assert majority(["a", "a", "b"]) == "a"
-    assert majority(["a", "a", "b", "b"]) is None
-    assert majority(["a", "a", "b", "c"]) is None
-    assert majority(["a", "a"], voters=5) is None
-    assert majority(["a", "a", "a"], voters=5) == "a"
-    assert majority([]) is None
 
 
 def test_approval_counts_a_ballot_once_for_each_option() -> None:
