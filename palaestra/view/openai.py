@@ -133,9 +133,7 @@ class Policies:
         from palaestra.scenarios.runs import open_run
 
         _, online, self.run = open_run(run)
-        self._last = {p.ref.name: p for p in online.cast.values() if isinstance(p, LanguagePolicy)}
-        for name, trainee in online.trainees.items():
-            self._last[name] = trainee.policy.at(online.engine.version(name))
+        self._last = online.speakers()
         if not self._last:
             raise UnknownNameError(f"{run}: only scripted players took part\n  there is no model to serve")
         self._versions = {str(ref): ref for ref in self.run.versions() if ref.name in self._last}

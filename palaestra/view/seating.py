@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from palaestra.agents.cast import split_cast
 from palaestra.agents.policy import Cast, Policy, player
 from palaestra.envs.script import ScriptedEnv
 from palaestra.errors import CheckpointError, ScenarioError, nearest
 from palaestra.view.terminal import human
+
+if TYPE_CHECKING:
+    from palaestra.agents.language import LanguagePolicy
 
 
 def seating(
@@ -37,7 +41,7 @@ class _Policies:
 
     def __init__(self, env: ScriptedEnv, run: Path | None) -> None:
         self._env, self._run = type(env), run
-        self._trained: dict[str, Policy] | None = None
+        self._trained: dict[str, LanguagePolicy] | None = None
 
     def find(self, seat: str, who: str) -> Policy:
         if who.partition("+")[0] == "human":
@@ -53,17 +57,14 @@ class _Policies:
 
     def _of_run(self, path: Path, seat: str, who: str, known: list[str]) -> Policy:
         from palaestra.agents.episode import PolicyRef
-        from palaestra.agents.language import LanguagePolicy
         from palaestra.scenarios.runs import find_version, open_run
 
         if self._trained is None:
             _, online, self.run = open_run(path)
-            self._trained = {p.ref.name: p for p in online.cast.values() if isinstance(p, LanguagePolicy)}
-            for name, trainee in online.trainees.items():
-                self._trained[name] = trainee.policy.at(online.engine.version(name))
+            self._trained = online.speakers()
         name, at, _ = who.partition("@")
         policy = self._trained.get(name)
-        if not isinstance(policy, LanguagePolicy):
+        if policy is None:
             raise ScenarioError(f"{seat}: nobody is called {who!r}\n  {nearest(name, [*known, *self._trained])}")
         if not at:
             return policy

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from palaestra.envs import sandbox
-from palaestra.envs.sandbox import Sandbox, SandboxMissingError
+from palaestra.envs.sandbox import Sandbox
 from palaestra.envs.sandboxes import battery
-
-
-@pytest.fixture
-def jail() -> Sandbox:
-    """The probed jail; a skip where it is missing, a failure under CI=true."""
-    try:
-        return sandbox.get("bubblewrap")
-    except SandboxMissingError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 @pytest.mark.timeout(600)

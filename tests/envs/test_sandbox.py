@@ -25,28 +25,13 @@ from palaestra.errors import EnvError, MissingExtraError, UnknownNameError
 QUICK = Limits(cpu_s=1.0, wall_s=20.0)
 
 
-def ready(name: str) -> Sandbox:
-    """The probed back-end; a skip where it is missing, a failure under CI=true."""
-    try:
-        return sandbox.get(name)
-    except SandboxMissingError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-
-
 @pytest.fixture(params=["bubblewrap", "monty", "unsafe_subprocess"])
-def box(request: pytest.FixtureRequest) -> Sandbox:
+def box(request: pytest.FixtureRequest, ready: Callable[[str], Sandbox]) -> Sandbox:
     return ready(request.param)
 
 
-@pytest.fixture
-def jail() -> Sandbox:
-    return ready("bubblewrap")
-
-
 @pytest.fixture(params=["bubblewrap", "unsafe_subprocess"])
-def machine(request: pytest.FixtureRequest) -> Sandbox:
+def machine(request: pytest.FixtureRequest, ready: Callable[[str], Sandbox]) -> Sandbox:
     """The back-ends that run CPython and bash."""
     return ready(request.param)
 
@@ -352,7 +337,7 @@ def test_a_tidied_folder_keeps_the_jail_warm(jail: Sandbox) -> None:
     assert space.read("a/b/c") == b"x\n" * 5 and len(seen) == 1
 
 
-def test_slow_code_does_not_hold_up_other_episodes() -> None:
+def test_slow_code_does_not_hold_up_other_episodes(ready: Callable[[str], Sandbox]) -> None:
     ready("bubblewrap")
     box = Bubblewrap(workers=2)
     slow = threading.Thread(
@@ -429,7 +414,9 @@ def test_the_filter_refuses_what_it_lists_and_permits_the_rest(machine: str, col
     assert decide(program, 0x40000000 | 1, architecture) == kill
 
 
-def test_a_machine_without_a_filter_has_no_jail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_filter_has_no_jail(
+    monkeypatch: pytest.MonkeyPatch, ready: Callable[[str], Sandbox]
+) -> None:
     assert seccomp.program("pdp11") == b""
     ready("bubblewrap")
     monkeypatch.setattr(seccomp, "program", lambda: b"")
@@ -440,11 +427,11 @@ def test_a_machine_without_a_filter_has_no_jail(monkeypatch: pytest.MonkeyPatch)
 # -- monty ---------------------------------------------------------------------------------------------------------
 
 
-def test_monty_names_syntax_outside_its_subset() -> None:
+def test_monty_names_syntax_outside_its_subset(ready: Callable[[str], Sandbox]) -> None:
     assert ready("monty").exec("def f():\n    yield 1").error == "unsupported"
 
 
-def test_monty_reads_no_files_clock_or_environment() -> None:
+def test_monty_reads_no_files_clock_or_environment(ready: Callable[[str], Sandbox]) -> None:
     monty = ready("monty")
     assert monty.exec("open('/etc/passwd')").error == "exit"
     assert monty.exec("import os\nprint(os.environ)").error == "exit"

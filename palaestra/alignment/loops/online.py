@@ -268,6 +268,11 @@ class Online:
         return {f"{k}/{name}": v for k, v in named.items()}
 
     # -- versions
+    def speakers(self) -> dict[str, LanguagePolicy]:
+        """Every language policy by name; those that learn at their present version."""
+        cast = {p.ref.name: p for p in self.cast.values() if isinstance(p, LanguagePolicy)}
+        return cast | {n: t.policy.at(self.engine.version(n)) for n, t in self.trainees.items()}
+
     @property
     def _labels(self) -> set[str]:
         return {str(ref) for ref in self._present_refs()}
