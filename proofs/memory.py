@@ -28,6 +28,10 @@ CASES: dict[str, tuple[str, ...]] = {
     "wide, packed": ("tools_rl", *WIDE, "recipe.packing=true"),
     "wide, LoRA": ("tools_rl", *WIDE, "policies.solver.adapter={ rank = 16 }"),
     "wide, reference renewed": ("tools_rl", *WIDE, 'recipe.kl={ refresh = 1, coef = 0.1, form = "k2" }'),
+    "two wide adapters, one micro-batch": (
+        "kuhn_two_policies",
+        *(f"policies.{name}.tiny={{ width = 512, layers = 8, heads = 8 }}" for name in ("first", "second")),
+    ),
     "wide, one step ahead": ("tools_rl", *WIDE, "recipe.staleness=1"),
     "two wide policies": (
         "kuhn_two_policies",
@@ -54,7 +58,7 @@ def main() -> None:
     text = f"""# The memory plan against real peaks
 
 {__doc__}
-Wide: 8 layers of width 512, 34 million weights. The largest error is {worst:.1%}; above the base it is {worst_above:.1%}
+Wide: 8 layers of width 512, 34 million weights. The largest error is {worst:.1%}; above the base {worst_above:.1%},
 among the {len(large)} runs that take more than 256 MiB of their own.
 
 {table(head, rows)}
@@ -67,7 +71,7 @@ among the {len(large)} runs that take more than 256 MiB of their own.
 def case(scenario: str, *settings: str) -> dict[str, Any]:
     """Plan and train in a process of its own: bytes planned, at the peak, and after the imports."""
     command = [sys.executable, "-m", "proofs.memory", scenario, *COMMON, *settings]
-    done = subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print("  ", scenario, *settings, {k: f"{seen[k] / 2**20:.0f} MiB" for k in ("planned", "peak", "base")}, flush=True)
     return seen

@@ -106,7 +106,8 @@ def main() -> None:
 
 {__doc__}
 *Predicted* and *measured* are the learner's utilization. {STEPS} steps a run, the first {WARM} left out, {ROUNDS}
-rounds in turns, on {os.cpu_count()} cores. The machine's load average was {loads[0]:.1f} to {loads[-1]:.1f} where a round began.
+rounds in turns, on {os.cpu_count()} cores. Where a round began, the machine's load average was
+{loads[0]:.1f} to {loads[-1]:.1f}.
 The largest error is {worst:.1%}.
 
 {table(head, rows)}

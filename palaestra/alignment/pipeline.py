@@ -30,12 +30,10 @@ def always(amount: float) -> Draw:
     return lambda rng: amount
 
 
-def long_tail(mean: float, spread: float) -> Draw:
-    """Log-normal; `spread` is the standard deviation as a share of the mean."""
-    if not spread:
-        return always(mean)
+def long_tail(mean: float, spread: float, most: float = math.inf) -> Draw:
+    """Log-normal; `spread` is the standard deviation as a share of the mean, both before it is cut off at `most`."""
     sigma = math.sqrt(math.log1p(spread**2))
-    return lambda rng: rng.lognormvariate(math.log(mean) - sigma**2 / 2, sigma)
+    return lambda rng: min(rng.lognormvariate(math.log(mean) - sigma**2 / 2, sigma), most)
 
 
 def steady(alone_s: float, each_s: float = 0.0) -> Callable[[int], float]:
