@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from transformers import LlamaConfig, Qwen3Config
 
+from palaestra.agents.shapes import Shape, shape_of
 from palaestra.alignment.pipeline import Forecast, Pipeline, always, long_tail, simulate, steady
-from palaestra.scenarios.memory import GIB, Shape, shape_of
+from palaestra.scenarios.memory import GIB
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 

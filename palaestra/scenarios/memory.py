@@ -1,18 +1,8 @@
 """How many bytes a run will take, and where, before anything is loaded.
 
-Parameters are counted on the model's own shape, built without memory (torch's meta device). How long the rows are that
-the learner meets is not guessed either: one step's episodes are rehearsed, with random legal moves at the greatest
-length that is allowed, by the real agents, and the micro-batches are those of the real packing.
-
-What a forward pass keeps for the backward one was read off autograd's saved tensors for the Llama and Qwen3 layers of
-transformers with `sdpa` (a test does so again): in elements by token and layer, `D` the width, `A` and `K` the widths
-of queries and of keys, `F` the feed-forward width, `T` the row's length,
-
-    4 D (two norms: what came in, and normalized) + 2 D (what they gave) + 2 A + 2 K (attention) + 4 F (feed-forward)
-    + heads and 2 in float32, + T in a packed row, whose mask every layer turns into numbers of its own; K is A there
-
-Below float32 the norms keep what came in as float32. With adapters on frozen weights, what was normalized is not kept,
-and each adapted matrix keeps its `rank` numbers; Qwen3 keeps 2 A + 2 K more for its norms of queries and keys.
+Parameters are counted on the model's own shape (`agents/shapes.py`, where also what a forward pass keeps is derived).
+How long the rows are that the learner meets is not guessed either: a step's episodes are rehearsed with random moves
+(`rehearsal.py`), and the micro-batches are those of the real packing.
 
 On a CPU the allocator is given back much that it cannot use again, between what is kept: measured with glibc 2.36, all
 that a forward pass makes and does not keep, where a step has several micro-batches, and two fifths of it where it has
@@ -22,32 +12,23 @@ one; the optimizer's state fills what it can of it. What is in no figure: the en
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
-from palaestra.agents import batching
-from palaestra.agents.engines import Completion, Sampling
-from palaestra.agents.engines.embedded import MOST_LOGITS, GenerateJob, ScoreJob
-from palaestra.agents.episode import Episode, PolicyRef
-from palaestra.agents.language import LanguagePolicy, LanguageSitter
-from palaestra.agents.play import Job, rollout, wait_for
-from palaestra.agents.policy import Cast, player
-from palaestra.agents.render import Renderer
+from palaestra.agents.engines.embedded import MOST_LOGITS
+from palaestra.agents.shapes import Shape, shape_of
 from palaestra.agents.tiny import config_of, env_texts, tokenizer
 from palaestra.alignment.packing import MicroBatch
 from palaestra.alignment.packing import plan as packed
 from palaestra.alignment.recipe import Recipe
-from palaestra.alignment.rows import ChoiceRow, Row, merge, rows_of, value_row
-from palaestra.envs.script import Request, play_random
+from palaestra.alignment.rows import ChoiceRow, Row, merge
 from palaestra.errors import ScenarioError
 from palaestra.scenarios.build import TOKENIZER_PLAYS, base_of
+from palaestra.scenarios.rehearsal import MOST_EPISODES, Base, Rehearsal, rehearse
 from palaestra.scenarios.scenario import EngineSpec, PolicySpec, Scenario
 
 FIRST_USE = 50 << 20
@@ -58,106 +39,13 @@ MAX_ROWS, TOKENS_PER_PASS, ROOM = 256, 4096, 64
 """Of the embedded engine."""
 HEAD_CHUNK = 256
 """Of the learner."""
-MOST_EPISODES = 256
-"""Episodes that are rehearsed at most."""
 UNUSABLE = 0.4
 """Share of what a single micro-batch discards that the CPU's allocator cannot use again."""
 GIB = 1 << 30
 
 
-# -- the shape of a model ----------------------------------------------------------------------------------------------
-class Shape(NamedTuple):
-    """What the memory of a model depends on."""
-
-    kind: str
-    parameters: int
-    largest: int
-    """Elements of the largest parameter."""
-    layers: int
-    width: int
-    feed: int
-    heads: int
-    queries: int
-    """Heads times their width."""
-    keys: int
-    vocab: int
-    context: int
-    itemsize: int
-    linears: tuple[tuple[int, int], ...]
-    """(in, out) of every linear map but the head: what "all-linear" adapters lie on."""
-
-    def adapter(self, rank: int) -> int:
-        """Parameters of a LoRA adapter."""
-        return rank * sum(i + o for i, o in self.linears)
-
-    def cache(self, tokens: int) -> int:
-        """Bytes of keys and values."""
-        return tokens * self.layers * 2 * self.keys * self.itemsize
-
-    def activations(self, rows: int, length: int, *, packed: bool, rank: int = 0, recomputed: bool = False) -> int:
-        """Bytes that the forward pass of a rectangle of tokens keeps for the backward pass.
-
-        With `recomputed` layers: what enters each of them, and all of one.
-        """
-        size, width = self.itemsize, self.width
-        norm = (4 if size < 4 else size) * width + (0 if rank else size * width) + size * width + 4
-        keys = self.queries if packed else self.keys  # under a mask, shared keys are repeated for every query head
-        attention = 2 * size * (self.queries + keys) + 4 * self.heads
-        if "qwen3" in self.kind:
-            each = (4 if size < 4 else size) + (0 if rank else size)
-            attention += each * (self.queries + self.keys) + 4 * (self.heads + self.heads * self.keys // self.queries)
-        adapters = 4 * rank * len(self.linears) // self.layers
-        lowered = 4 * (self.queries + self.feed + 2 * width) if rank and size < 4 else 0  # adapters read float32
-        layer = 2 * norm + attention + 4 * self.feed * size + adapters + lowered + (length * size if packed else 0)
-        layers = self.layers * size * width + layer if recomputed else self.layers * layer
-        return rows * length * (layers + norm + 8 + 2 * size * self.queries // self.heads + 4)
-
-    def discarded(self, tokens: int, rank: int = 0) -> int:
-        """Bytes that the forward pass of a micro-batch makes and does not keep, over all layers."""
-        elements = 4 * self.width + 5 * (self.queries + self.keys)
-        if rank:  # normalized inputs, and of each adapted matrix: the base's product, the adapter's, that scaled
-            elements += 2 * self.width + 3 * sum(out for _, out in self.linears) // self.layers
-        return tokens * self.layers * elements * self.itemsize
-
-    def passing(self, tokens: int) -> int:
-        """Bytes that a pass without gradient holds at once, in one layer."""
-        return tokens * self.itemsize * (3 * self.feed + 4 * self.width)
-
-
-def shape_of(config: Any, dtype: torch.dtype | None = None) -> Shape:
-    """The shape of a causal language model, counted on the module itself, which is built without memory."""
-    with torch.device("meta"):
-        module = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-    head = module.get_output_embeddings()
-    linears = tuple(
-        (m.in_features, m.out_features) for m in module.modules() if isinstance(m, nn.Linear) and m is not head
-    )
-    text = config.get_text_config()
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    kept = dtype or getattr(text, "dtype", None) or torch.float32
-    return Shape(
-        text.model_type,
-        sum(p.numel() for p in module.parameters()),
-        max(p.numel() for p in module.parameters()),
-        text.num_hidden_layers,
-        text.hidden_size,
-        text.intermediate_size,
-        text.num_attention_heads,
-        size * text.num_attention_heads,
-        size * (getattr(text, "num_key_value_heads", None) or text.num_attention_heads),
-        text.vocab_size,
-        getattr(text, "max_position_embeddings", 1 << 30),
-        torch.empty(0, dtype=kept).element_size(),
-        linears,
-    )
-
-
-class _Base(NamedTuple):
-    shape: Shape
-    tokenizer: Any
-
-
-def _base(scenario: Scenario, spec: PolicySpec, dtype: torch.dtype | None) -> _Base:
+# -- what is known beforehand ----------------------------------------------------------------------------------------
+def _base(scenario: Scenario, spec: PolicySpec, dtype: torch.dtype | None) -> Base:
     """A policy's base as it will be loaded, from what lies on this machine.
 
     Raises:
@@ -169,134 +57,15 @@ def _base(scenario: Scenario, spec: PolicySpec, dtype: torch.dtype | None) -> _B
         config = config_of(
             words, width=shape.width, layers=shape.layers, heads=shape.heads, kind=shape.kind, context=shape.context
         )
-        return _Base(shape_of(config, dtype or torch.float32), words)
+        return Base(shape_of(config, dtype or torch.float32), words)
     where = str(spec.model)
     try:
         config = AutoConfig.from_pretrained(where, local_files_only=True)
-        return _Base(shape_of(config, dtype), AutoTokenizer.from_pretrained(where, local_files_only=True))
+        return Base(shape_of(config, dtype), AutoTokenizer.from_pretrained(where, local_files_only=True))
     except (OSError, ValueError) as error:
         raise ScenarioError(
             f"memory: the config of {where!r} is not on this machine\n  what it takes is known once it is downloaded"
         ) from error
-
-
-# -- the rehearsal -----------------------------------------------------------------------------------------------------
-class Asked(NamedTuple):
-    """One batch that an engine was asked for."""
-
-    policy: str
-    rows: int
-    length: int
-    """Of the longest prompt, with the candidates behind it."""
-    more: int
-    """Tokens that may be sampled behind it."""
-    predicted: int
-    """Positions of a row that logits are wanted of."""
-
-
-@dataclass
-class _Stage:
-    """Stands in for the engine: draws nothing, computes nothing, and writes down what it is asked."""
-
-    contexts: dict[str, int]
-    asked: list[Asked] = field(default_factory=list)
-    words: list[int] = field(default_factory=list)
-
-    async def generate(self, prefix: list[int], sampling: Sampling, policy: PolicyRef, seed: int) -> Completion:
-        words, limit = self.words, min(sampling.max_tokens, self.contexts[policy.name] - len(prefix))
-        done: bool = await batching.serve(self, "generate", GenerateJob(prefix, sampling, policy, seed))
-        ids = words[-limit:] if done and limit > 0 else []
-        return Completion(ids, [-1.0] * len(ids), "length" if ids else "context")
-
-    async def score(self, prefix: list[int], candidates: list[list[int]], policy: PolicyRef) -> list[list[float]]:
-        await batching.serve(self, "score", ScoreJob(prefix, candidates, policy))
-        return [[-1.0] * len(c) for c in candidates]
-
-    async def publish(self, policy: PolicyRef, weights: Any = None) -> None: ...
-    async def retire(self, policy: PolicyRef) -> None: ...
-
-    def serve(self, kind: str, jobs: list[Any]) -> list[Any]:
-        for name in dict.fromkeys(job.policy.name for job in jobs):
-            own = [job for job in jobs if job.policy.name == name]
-            longest = max(len(job.prefix) for job in own)
-            if kind == "generate":
-                more = max(min(job.sampling.max_tokens, self.contexts[name] - len(job.prefix)) for job in own)
-                self.asked.append(Asked(name, len(own), longest, max(more, 0), 1))
-            else:
-                tree = max(len({c[:n] for c in map(tuple, job.candidates) for n in range(1, len(c))}) for job in own)
-                rows = len({(tuple(job.prefix), tuple(map(tuple, job.candidates))) for job in own})
-                self.asked.append(Asked(name, rows, longest + tree, 0, 1 + tree))
-        return [True] * len(jobs)
-
-
-@dataclass(frozen=True)
-class _Rehearsing(LanguagePolicy):
-    """Says random letters and then a random legal move, as many tokens as it may."""
-
-    def sit(self, seat: str, key: str) -> LanguageSitter:
-        return _Sitter(self, seat, key)
-
-
-class _Sitter(LanguageSitter):
-    async def _speak(self, request: Request) -> str:
-        stage, most = self.policy.engine, self.policy.max_tokens
-        assert isinstance(stage, _Stage)
-        rng = random.Random(f"{self.key}|{self.seat}|{request.turn}")
-        move = self.policy.renderer.encode(" " + play_random(request, rng))
-        letters = [self.policy.renderer.encode(letter)[0] for letter in "abcdefghijklmnopqrstuvwxyz"]
-        stage.words = (rng.choices(letters, k=max(most - len(move), 0)) + move)[-most:]
-        return await super()._speak(request)
-
-
-class Rehearsal(NamedTuple):
-    """A step's episodes as far as memory goes."""
-
-    rows: dict[str, list[Row]]
-    """By policy that trains."""
-    asked: list[Asked]
-
-
-def rehearse(scenario: Scenario, bases: dict[str, _Base]) -> Rehearsal:
-    """Play a step's episodes at random, and keep what learner and engine would see of them."""
-    stage = _Stage({name: base.shape.context for name, base in bases.items()})
-    cast: Cast = {}
-    for seat in scenario.make_env().seats:
-        entry = scenario.seat(seat)
-        spec = scenario.policies[entry.policy]
-        if spec.player is not None or entry.policy not in bases:
-            cast[seat] = player(scenario.env_class, spec.player or "random")
-            continue
-        small = spec.model == "tiny"
-        cast[seat] = _Rehearsing(
-            ref=PolicyRef(entry.policy),
-            engine=stage,
-            renderer=Renderer(bases[entry.policy].tokenizer),
-            act=spec.act,
-            max_tokens=spec.max_tokens,
-            norm=spec.norm,
-            history=spec.history,
-            persona=entry.persona,
-            show_rules=not small if spec.show_rules is None else spec.show_rules,
-            show_legal=not small if spec.show_legal is None else spec.show_legal,
-            legal=spec.legal,
-        )
-    recipe = scenario.recipe
-    jobs = []
-    for n in range(min(recipe.episodes, MOST_EPISODES)):
-        group = n // recipe.group_size
-        seed = recipe.seeds[group % len(recipe.seeds)] if recipe.seeds else group
-        jobs.append(Job(scenario.env, dict(scenario.env_params), cast, seed, f"rehearsal|{n}"))
-    episodes = wait_for(rollout(jobs, live=scenario.run.live))
-    rows = {name: list(_rows(scenario, name, episodes)) for name in scenario.trained}
-    return Rehearsal(rows, stage.asked)
-
-
-def _rows(scenario: Scenario, name: str, episodes: Sequence[Episode]) -> Iterator[Row]:
-    norm = "token" if scenario.policies[name].norm == "token" else "sum"
-    for trajectory in (t for e in episodes for t in e.trajectories if PolicyRef.parse(t.policy).name == name):
-        yield from rows_of(trajectory, 1.0, norm="token" if norm == "token" else "sum")
-        if scenario.recipe.estimator == "gae":
-            yield value_row(trajectory)
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------------
@@ -409,8 +178,48 @@ def memory(scenario: Scenario, *, rollouts: int = 0, learners: int = 1) -> Plan:
     """
     spec = _engine(scenario)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if spec.device == "auto" else spec.device
+    bases = _bases(scenario, spec)
+    rehearsal = rehearse(scenario, bases)
+    held = copies(scenario)
+    own = sum(_own(scenario, bases, name)[1] for name in scenario.trained)
+    here = Part("process", process_bytes(), "Python, torch, all that is imported, and torch's first use")
+    process = here if device == "cpu" else Part("process", GPU_CONTEXT, "CUDA's context (an assumption)")
+    models = Part("weights", _weights(scenario, bases), _counted(scenario, bases))
+    stored = Part("frozen copies", held * own, f"at most {held} of each that trains: start, league, references, ahead")
+    learning = list(_learning(scenario, bases, rehearsal, device, learners))
+    playing = list(_playing(scenario, bases, rehearsal))
+    saving = Part("copies to save", own, "", "saves")
+    apart = bool(rollouts) or learners > 1
+    place = "the CPU" if device == "cpu" else "a GPU" if apart else "the GPU"
+    beside = []
+    if spec.kind == "vllm":
+        server = _vllm(spec, bases, device, place, here)._replace(number=max(rollouts, 1))
+        playing = []
+        if spec.vllm.sleep and device != "cpu" and not apart:  # it gives its memory back while the run learns
+            playing = [part._replace(when="plays") for part in server.parts]
+        else:
+            beside.append(server)
+    elif apart:
+        parts = [process, models, stored, *playing]
+        beside.append(Process("rollout worker", place, _seen(parts), number=max(rollouts, 1)))
+    if apart:
+        kept = stored._replace(bytes=references(scenario) * own, about="start and references")
+        parts = [process, _shared(models, learners), _shared(kept, learners), *learning]
+    else:
+        parts = [process, models, stored, *learning, *playing]
+    parts += [saving] if device == "cpu" else []
+    together = bool(scenario.recipe.staleness) and not apart
+    out = [Process("learner" if apart else "the run", place, _seen(parts), together, learners), *beside]
+    if device != "cpu":
+        number = max(rollouts, 1) + learners - 1 + bool(rollouts)
+        out.append(Process("each process", "the CPU", (here, saving), number=number))
+    return Plan(tuple(out), tuple(_notes(scenario, bases, spec)))
+
+
+def _bases(scenario: Scenario, spec: EngineSpec) -> dict[str, Base]:
+    """The base of every policy whose weights will be here."""
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": None}[spec.dtype]
-    found: dict[str, _Base] = {}
+    found: dict[str, Base] = {}
     bases = {}
     for name, policy in scenario.policies.items():
         home = scenario.engines.get(policy.engine, EngineSpec())
@@ -419,41 +228,10 @@ def memory(scenario: Scenario, *, rollouts: int = 0, learners: int = 1) -> Plan:
             if key not in found:
                 found[key] = _base(scenario, policy, dtype)
             bases[name] = found[key]
-    rehearsal = rehearse(scenario, bases)
-    held = copies(scenario)
-    own = sum(_own(scenario, bases, name)[1] for name in scenario.trained)
-    models = Part("weights", _weights(scenario, bases), _counted(scenario, bases))
-    stored = Part(
-        "frozen copies", held * own, f"at most {held} of each that trains: start, league, reference, staleness"
-    )
-    learning = list(_learning(scenario, bases, rehearsal, device, learners))
-    playing = list(_playing(scenario, bases, rehearsal))
-    here = Part("process", process_bytes(), "Python, torch, all that is imported, and torch's first use")
-    process = here if device == "cpu" else Part("process", GPU_CONTEXT, "CUDA's context (an assumption)")
-    saving = Part("copies to save", own, "", "saves")
-    place = "the CPU" if device == "cpu" else "a GPU" if rollouts or learners > 1 else "the GPU"
-    out = []
-    if rollouts or learners > 1:
-        copied = 1 + bool(scenario.recipe.kl) + bool(scenario.recipe.kl and scenario.recipe.kl.refresh)
-        kept = stored._replace(bytes=copied * own, about="start and references")
-        parts = [process, _shared(models, learners), _shared(kept, learners), *learning]
-        out.append(Process("learner", place, _seen([*parts, *([saving] if device == "cpu" else [])]), number=learners))
-        if spec.kind != "vllm":
-            name, parts = "rollout worker", [process, models, stored, *playing]
-            out.append(Process(name, place, _seen(parts), number=max(rollouts, 1)))
-    else:
-        parts = [process, models, stored, *learning, *(playing if spec.kind != "vllm" else [])]
-        parts += [saving] if device == "cpu" else []
-        out.append(Process("the run", place, _seen(parts), bool(scenario.recipe.staleness)))
-    if spec.kind == "vllm":
-        out.append(_vllm(spec, bases, device, place, here)._replace(number=max(rollouts, 1)))
-    if device != "cpu":
-        number = max(rollouts, 1) + learners - 1 + bool(rollouts)
-        out.append(Process("each process", "the CPU", (here, saving), number=number))
-    return Plan(tuple(out), tuple(_notes(scenario, bases, spec)))
+    return bases
 
 
-def _notes(scenario: Scenario, bases: dict[str, _Base], spec: EngineSpec) -> Iterator[str]:
+def _notes(scenario: Scenario, bases: dict[str, Base], spec: EngineSpec) -> Iterator[str]:
     if any(base.shape.kind not in ("llama", "qwen3") for base in bases.values()):
         yield "activations are those of a Llama of this shape: other architectures were not measured"
     if spec.kind == "vllm":
@@ -477,7 +255,7 @@ def _engine(scenario: Scenario) -> EngineSpec:
     return scenario.engines["local"] if "local" in scenario.engines else next(iter(own), EngineSpec())
 
 
-def _own(scenario: Scenario, bases: dict[str, _Base], name: str) -> tuple[int, int]:
+def _own(scenario: Scenario, bases: dict[str, Base], name: str) -> tuple[int, int]:
     """Parameters that belong to a policy alone, and their bytes: all of them, or its adapter's in float32."""
     spec, shape = scenario.policies[name], bases[name].shape
     if spec.adapter is None:
@@ -486,7 +264,7 @@ def _own(scenario: Scenario, bases: dict[str, _Base], name: str) -> tuple[int, i
     return count, count * 4
 
 
-def _weights(scenario: Scenario, bases: dict[str, _Base]) -> int:
+def _weights(scenario: Scenario, bases: dict[str, Base]) -> int:
     """Bytes of all live weights: each base once, whole policies beyond the first of a base copied, and adapters."""
     total, seen = 0, set()
     for name, base in bases.items():
@@ -500,7 +278,7 @@ def _weights(scenario: Scenario, bases: dict[str, _Base]) -> int:
     return total
 
 
-def _counted(scenario: Scenario, bases: dict[str, _Base]) -> str:
+def _counted(scenario: Scenario, bases: dict[str, Base]) -> str:
     texts = []
     for name, base in bases.items():
         adapter = scenario.policies[name].adapter
@@ -526,8 +304,14 @@ def copies(scenario: Scenario) -> int:
     return most
 
 
+def references(scenario: Scenario) -> int:
+    """The frozen versions of a trained policy that a learner needs: the start, and references old and new."""
+    kl = scenario.recipe.kl
+    return 1 + bool(kl) + bool(kl and kl.refresh)
+
+
 def _learning(
-    scenario: Scenario, bases: dict[str, _Base], rehearsal: Rehearsal, device: str, learners: int
+    scenario: Scenario, bases: dict[str, Base], rehearsal: Rehearsal, device: str, learners: int
 ) -> Iterator[Part]:
     """Optimizer state all the time; gradients, and the largest micro-batch, while the run learns."""
     recipe = scenario.recipe
@@ -589,7 +373,7 @@ def _rectangle(tries: Sequence[Any], packing: bool) -> tuple[int, int]:
     return max(len(leaves), 1), max((trie.depths[leaf] + 1 for leaf in leaves), default=1)
 
 
-def _playing(scenario: Scenario, bases: dict[str, _Base], rehearsal: Rehearsal) -> Iterator[Part]:
+def _playing(scenario: Scenario, bases: dict[str, Base], rehearsal: Rehearsal) -> Iterator[Part]:
     """The cache of the largest batch, and what one pass over prompts and one draw hold."""
     weight = max(1, sum(scenario.seat(s).policy in bases for s in scenario.make_env().seats))
     at_once = max(scenario.run.live // weight, 1)
@@ -618,7 +402,7 @@ def _playing(scenario: Scenario, bases: dict[str, _Base], rehearsal: Rehearsal) 
     yield Part("pass", passing, "over prompts, and the draw", "plays")
 
 
-def _vllm(spec: EngineSpec, bases: dict[str, _Base], device: str, place: str, process: Part) -> Process:
+def _vllm(spec: EngineSpec, bases: dict[str, Base], device: str, place: str, process: Part) -> Process:
     """vLLM's own process: on a GPU its share of all memory, on a CPU weights and the cache that it was given."""
     share = spec.vllm.memory if spec.vllm.memory is not None else (1 if device == "cpu" else 0.5)
     if device != "cpu":

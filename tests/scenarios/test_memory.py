@@ -11,9 +11,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
+from palaestra.agents.shapes import shape_of
 from palaestra.errors import ScenarioError
 from palaestra.scenarios.build import build
-from palaestra.scenarios.memory import GIB, Plan, Process, copies, memory, shape_of
+from palaestra.scenarios.memory import GIB, Plan, Process, copies, memory
 from palaestra.scenarios.scenario import Scenario
 
 LORA = "policies.player.adapter={ rank = 8 }"
