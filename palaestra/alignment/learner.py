@@ -184,6 +184,7 @@ class Learner:
         objective: Objective | str,
         *,
         reference: Reference | None = None,
+        proximal: Sequence[Scores] | None = None,
         coefficients: Mapping[str, float] | None = None,
         units: UnitCounts | None = None,
     ) -> dict[str, float]:
@@ -195,6 +196,8 @@ class Learner:
             rows: of one policy.
             objective: an `Objective` or the name of one.
             reference: for KL: a module, scores by row, or a function from rows to scores.
+            proximal: what `present` said of these rows when the step began, for objectives that need it; the rows are
+                then taken as they are, so merge them before.
             coefficients: of `TERMS` by name ("kl_exact", "kl_k2", "entropy"), and "value" (default 0.5) for the
                 squared error (V − target)² / 2 of `ValueRow`s.
             units: divisors of the whole step, where it takes several calls; None: these rows are all.
@@ -203,14 +206,17 @@ class Learner:
             and mismatch_std, mismatch_outside (share outside ±10 %), mismatch_k3, mismatch_max of the log-ratio
             learner / behavior, which is the engine's mismatch as long as both have the same weights.
         Raises:
-            ScenarioError: rows of several policies, or a KL term without a reference.
+            ScenarioError: rows of several policies, a KL term without a reference, or an objective without what it
+                needs.
             UnknownNameError: no such objective or coefficient.
         """
         goal = make_objective(objective) if isinstance(objective, str) else objective
         weights = dict(coefficients or {})
         _validate(rows, weights, reference)
+        if goal.proximal and proximal is None:
+            raise ScenarioError(f"objective {goal.name} needs what the weights said when the step began: proximal")
         value_weight = weights.pop("value", 0.5)
-        whole = list(rows) if isinstance(reference, Sequence) else merge(rows)
+        whole = list(rows) if isinstance(reference, Sequence) or proximal is not None else merge(rows)
         mine = count_units(whole, goal.reduction)
         divisors = units or mine
         scores = self._reference(reference, whole)
@@ -219,6 +225,8 @@ class Learner:
         for batch in plan(whole, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing):
             out, size = self._forward(self.module, whole, batch)
             data, known_N = self._units(whole, batch, out, scores, goal.reduction)
+            if proximal is not None:
+                data = data._replace(proximal_N=_trained(proximal, whole, batch).to(data.logprobs_N.device))
             loss = goal.loss(data) / max(divisors.trained, 1.0)
             for name, weight in weights.items():
                 if weight:
@@ -279,10 +287,14 @@ class Learner:
                         u += len(row.positions)
         return out
 
+    def present(self, rows: Sequence[Row]) -> list[Scores]:
+        """What the trained weights say of each row as they are now."""
+        self.activate()
+        return self.logprobs(self.module, rows)
+
     def values(self, rows: Sequence[ValueRow]) -> list[list[float]]:
         """What the value head predicts at the positions of each row, for `credit.gae`."""
-        self.activate()
-        return [s.values.tolist() for s in self.logprobs(self.module, rows) if s.values is not None]
+        return [s.values.tolist() for s in self.present(rows) if s.values is not None]
 
     # -- state ---------------------------------------------------------------------------------------------------
     def snapshot(self) -> dict[str, Tensor]:
@@ -450,9 +462,7 @@ class Learner:
                 legal_count_M=put([r.weight for _, r in choices]),
             )
         if scores is not None:
-            kept = [scores[i].logprobs for i, _ in tokens] + [scores[i].logprobs for i, r in choices if r.trained]
-            reference_N = torch.cat(kept).to(device) if kept else out.tokens_N.detach()
-            units = units._replace(reference_N=reference_N)
+            units = units._replace(reference_N=_trained(scores, rows, batch).to(device))
             if choices:
                 legal = torch.full(out.legal_MK.shape, MASKED)
                 for m, (i, _) in enumerate(choices):
@@ -520,6 +530,13 @@ def _validate(rows: Sequence[Row], coefficients: Mapping[str, float], reference:
             raise UnknownNameError(f"no coefficient {name!r}\n  {nearest(name, [*TERMS, 'value'])}")
         if name in TERMS and TERMS[name].reference and coefficients[name] and reference is None:
             raise ScenarioError(f"coefficient {name} needs a reference policy")
+
+
+def _trained(scores: Sequence[Scores], rows: Sequence[Row], batch: MicroBatch) -> Tensor:
+    """The scores of a micro-batch in the order of its units: trained tokens, then drawn actions. float32, (N,)."""
+    tokens = [scores[i].logprobs for i in batch.rows if isinstance(rows[i], TokenRow)]
+    drawn = [scores[i].logprobs for i in batch.rows if isinstance(r := rows[i], ChoiceRow) and r.trained]
+    return torch.cat([*tokens, *drawn, torch.empty(0)])
 
 
 class Tally:

@@ -66,9 +66,15 @@ class Recipe(Table):
     group_by: list[str] | None = None
     """Replaces the estimator's group key: any of instance, seat, role, policy, turn, group."""
     scale: Literal["std", "none"] | None = None
-    objective: Literal["ppo", "reinforce"] = "ppo"
+    objective: Literal["ppo", "decoupled", "reinforce"] = "ppo"
+    """"decoupled": PPO-clip around the weights that the step began with, the older ones that sampled corrected for by
+    importance; it costs one more forward pass."""
     clip: float = Field(0.2, gt=0)
-    importance_cap: float | None = None
+    importance_cap: float | None = Field(None, gt=0)
+    """Largest importance weight of a token: of "reinforce" (default: not weighed), of "decoupled" (default 2)."""
+    sequence_mask: float | None = Field(None, gt=1)
+    """Leave out what is too far off: replies whose probability has changed by more than this factor a token, up or
+    down, in the geometric mean over their tokens, since they were sampled."""
     lr: float = Field(1e-3, gt=0)
     warmup: Count = 0
     decay: bool = True

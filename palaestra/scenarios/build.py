@@ -237,6 +237,10 @@ def objective(recipe: Recipe) -> Objective:
     """The recipe's objective with its settings."""
     if recipe.objective == "ppo":
         return make_objective("ppo", clip_low=recipe.clip, clip_high=recipe.clip)
+    if recipe.objective == "decoupled":
+        return make_objective(
+            "decoupled", clip_low=recipe.clip, clip_high=recipe.clip, cap=recipe.importance_cap or 2.0
+        )
     return make_objective("reinforce", cap=recipe.importance_cap)
 
 

@@ -361,7 +361,8 @@ class Scenario(Table):
             if recipe.objective == "reinforce" and recipe.importance_cap is None and not recipe.unclipped:
                 out.append(
                     f'recipe.objective = "reinforce" has no trust region, for episodes up to {recipe.staleness} '
-                    'versions old\n      set objective = "ppo", importance_cap = 2, or, all the same, unclipped = true'
+                    'versions old\n      set objective = "ppo" or "decoupled", or importance_cap = 2,'
+                    " or, all the same, unclipped = true"
                 )
             out += [
                 f"recipe.staleness: policies.{name} is an adapter on a base that the learner uses too\n"

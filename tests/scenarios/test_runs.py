@@ -130,6 +130,24 @@ def test_an_asynchronous_run_resumes_and_repeats_bitwise(stale: Path, tmp_path: 
     assert runs.diff(stale, tmp_path / "run", exact=True) == []
 
 
+def test_a_decoupled_objective_is_ppo_where_nothing_is_old(tmp_path: Path) -> None:
+    one = runs.train(small(), tmp_path / "ppo").peek()[2]["policies"]["player"]["weights"]
+    two = runs.train(small("recipe.objective=decoupled"), tmp_path / "two").peek()[2]["policies"]["player"]["weights"]
+    old = ("recipe.objective=decoupled", "recipe.staleness=2")
+    three = runs.train(small(*old), tmp_path / "three").peek()[2]["policies"]["player"]["weights"]
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+    assert not all(torch.allclose(one[name], three[name], atol=1e-4) for name in one)
+
+
+def test_replies_that_have_become_too_unlikely_are_left_out(tmp_path: Path) -> None:
+    mask = ("recipe.staleness=2", "recipe.lr=0.05", "recipe.sequence_mask=1.05")
+    lines = runs.train(small(*mask), tmp_path / "run").metrics()[1:]
+    shares = [line["masked/player"] for line in lines]
+    assert shares[0] == 0 and 0 < max(shares) <= 1
+    wide = runs.train(small(*mask[:2], "recipe.sequence_mask=1e9"), tmp_path / "wide").metrics()[1:]
+    assert {line["masked/player"] for line in wide} == {0}
+
+
 def test_old_episodes_without_a_trust_region_are_refused_unless_asked_for_twice() -> None:
     with pytest.raises(ScenarioError, match="has no trust region, for episodes up to 2 versions old"):
         small("recipe.staleness=2", "recipe.objective=reinforce")

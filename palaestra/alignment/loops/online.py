@@ -7,6 +7,7 @@ one never meet those of another in a forward pass.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,12 +25,12 @@ from palaestra.agents.play import Envs, Job, rollout, wait_for
 from palaestra.agents.policy import Cast, Policy
 from palaestra.alignment.credit import Advantages, Estimator, GroupStats, Sample, gae
 from palaestra.alignment.league import League
-from palaestra.alignment.learner import Learner
+from palaestra.alignment.learner import Learner, Scores
 from palaestra.alignment.loops.ahead import Ahead
 from palaestra.alignment.objectives import Objective
 from palaestra.alignment.objectives.regularizers import k1_of
 from palaestra.alignment.recipe import Recipe
-from palaestra.alignment.rows import Row, TokenRow, ValueRow, merge, rows_of, turn_positions, value_row
+from palaestra.alignment.rows import ChoiceRow, Row, TokenRow, ValueRow, merge, rows_of, turn_positions, value_row
 from palaestra.envs.transcript import (
     Defaulted,
     Forfeited,
@@ -250,22 +251,45 @@ class Online:
         if not rows:
             return {}
         coefficients = trainee.coefficients(share)
+        rows, proximal, masked = self._proximal(trainee, rows)
         reference = None
         if ref is not None:
             rows = merge(rows)
             scores = learner.logprobs(self.engine.module(ref), rows)
             reference = dict(zip(map(id, rows), scores, strict=True))
         metrics: dict[str, float] = {}
+        if not rows:
+            return {f"masked/{name}": masked}
         for _ in range(recipe.epochs):
             for part in dealt(rows, recipe.minibatches):
                 against = [reference[id(row)] for row in part] if reference is not None else None
-                now = learner.forward_backward(part, trainee.objective, reference=against, coefficients=coefficients)
+                near = [proximal[id(row)] for row in part] if proximal else None
+                now = learner.forward_backward(
+                    part, trainee.objective, reference=against, proximal=near, coefficients=coefficients
+                )
                 metrics = metrics or now  # the first pass is on-policy: there the log-ratio is the engine's mismatch
                 metrics |= learner.optim_step()
         named = {METRICS.get(k, k): v for k, v in metrics.items()}
         if self.ahead.staleness:  # what differs is the weights, and no engine
             named = {k.replace("mismatch", "off_policy"): v for k, v in named.items()}
+        if recipe.sequence_mask:
+            named["masked"] = masked
         return {f"{k}/{name}": v for k, v in named.items()}
+
+    def _proximal(self, trainee: Trainee, rows: list[Row]) -> tuple[list[Row], dict[int, Scores], float]:
+        """What the weights say as the step begins, where that is needed, by `id` of the row; the rows that are near
+        enough to what sampled them; and the share of the others."""
+        limit = self.recipe.sequence_mask
+        if not trainee.objective.proximal and limit is None:
+            return rows, {}, 0.0
+        rows = merge(rows)
+        scores = trainee.learner.present(rows)
+        pairs = [
+            (r, s) for r, s in zip(rows, scores, strict=True) if limit is None or distance(r, s) <= math.log(limit)
+        ]
+        far = sum(r.weight for r in rows) - sum(r.weight for r, _ in pairs)
+        near = {id(r): s for r, s in pairs} if trainee.objective.proximal else {}
+        return [r for r, _ in pairs], near, far / max(sum(r.weight for r in rows), 1.0)
 
     # -- versions
     def speakers(self) -> dict[str, LanguagePolicy]:
@@ -353,6 +377,15 @@ def central_views(episode: Episode, seat: str) -> list[str]:
                 out.append("\n".join([*seen, f"{seat} is to act."]))
             seen.append(f"{event.seat} said: {event.text}")
     return out
+
+
+def distance(row: Row, scores: Scores) -> float:
+    """|log of the geometric mean over tokens of π / μ|, of a row's trained tokens or its drawn action."""
+    behavior = row.behavior if isinstance(row, TokenRow) else [row.behavior] if isinstance(row, ChoiceRow) else []
+    if isinstance(row, ValueRow) or not row.trained or not behavior:
+        return 0.0
+    gaps = [now - then for now, then in zip(scores.logprobs.tolist(), behavior, strict=True)]
+    return abs(fmean(gaps))
 
 
 METRICS = {"kl_exact": "kl_reference", "mismatch_max": "mismatch"}
