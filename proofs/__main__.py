@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("kills", "replay", "kuhn", "haggle", "judges", "two_policies", "learning", "worlds", "clones")
+NAMES = ("kills", "replay", "kuhn", "haggle", "staleness", "judges", "two_policies", "learning", "worlds", "clones")
 
 
 def main() -> None:

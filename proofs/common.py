@@ -35,8 +35,9 @@ class Cell(NamedTuple):
     label: str = ""
 
 
-def train_cell(cell: Cell) -> dict[str, Any]:
-    """Train one cell in this process; every evaluation's numbers, and the paired difference to the start."""
+def train_cell(cell: Cell, also: Callable[[Any], dict[str, Any]] = lambda run: {}) -> dict[str, Any]:
+    """Train one cell in this process; every evaluation's numbers, the paired difference to the start, and whatever
+    `also` reads from the run before it is thrown away."""
     from palaestra.alignment.evaluate import paired
     from palaestra.scenarios.runs import train
     from palaestra.scenarios.scenario import Scenario
@@ -60,6 +61,7 @@ def train_cell(cell: Cell) -> dict[str, Any]:
             "forfeited": run.metrics()[-1].get("forfeited", 0.0),
             "seconds": round(time.perf_counter() - began, 1),
             "cpu_s": round(time.process_time() - cpu, 1),
+            **also(run),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
