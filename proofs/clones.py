@@ -47,6 +47,8 @@ def cell(name: str, level: int) -> Cell:
         "recipe.packing=true",
         "eval.instances=50",
     ]
+    if seats != cls().seats:
+        settings.append("cast={ " + ", ".join(f'{seat} = "learner"' for seat in seats) + " }")
     if cls.skill:
         settings.append(f"eval.measure={cls.skill}")
     elif len(seats) > 1:

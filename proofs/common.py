@@ -102,6 +102,9 @@ def run_cells(
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(run, cell): cell for cell in left}
         for future in as_completed(futures):
+            if error := future.exception():  # the others go on, and are kept
+                print(f"  {_name(futures[future])}: {error}", flush=True)
+                continue
             result = future.result()
             done[_name(futures[future])] = result
             if keep:
@@ -110,6 +113,8 @@ def run_cells(
                     file.write(json.dumps(result) + "\n")
             first, last = value(result, 0), value(result, -1)
             print(f"  {_name(futures[future])}: {first:.3f} -> {last:.3f}  {result['cpu_s']} cpu s", flush=True)
+    if lost := [_name(c) for c in cells if _name(c) not in done]:
+        raise SystemExit(f"{len(lost)} cells failed: {', '.join(lost)}")
     return [done[_name(c)] for c in cells]
 
 
