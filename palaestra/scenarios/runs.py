@@ -21,6 +21,7 @@ import torch
 from palaestra.agents.episode import Episode, PolicyRef
 from palaestra.agents.language import LanguagePolicy
 from palaestra.agents.policy import Policy
+from palaestra.agents.workers import Here, Workers
 from palaestra.alignment.evaluate import Estimate, Evaluation, bootstrap, evaluate, held_out, paired, rotations
 from palaestra.alignment.loops.online import Online
 from palaestra.alignment.run import RunDir, next_path, write_atomically
@@ -94,7 +95,7 @@ class _Training:
     def begin(self) -> RunDir:
         self.show.begin(self.scenario, self.run)
         self.run.forget(-1)  # a run that was cut before its first checkpoint begins anew
-        online = build(self.scenario, show=self.show.note)
+        online = self._build()
         for name, spec in self.scenario.policies.items():
             if name in online.trainees:
                 self._keep(online, PolicyRef(name, 0))
@@ -107,7 +108,7 @@ class _Training:
     def go_on(self) -> RunDir:
         self.show.begin(self.scenario, self.run)
         step, state, tensors = self.run.restore()
-        online = build(self.scenario, start=False)
+        online = self._build(start=False)
         restore(online, self.run, state, tensors)
         self.history = self.run.metrics()
         self.barking = set(state["barking"])
@@ -116,12 +117,20 @@ class _Training:
         self.show.note(f"resumed at step {step}: {', '.join(state['restored'])}")
         return self._loop(online)
 
+    def _build(self, *, start: bool = True) -> Online:
+        """The moving parts, and those of them that are elsewhere."""
+        online = build(self.scenario, start=start, show=self.show.note)
+        if self.scenario.scale.ray and self.scenario.scale.rollouts:
+            from palaestra.scenarios.cluster import RayWorkers
+
+            online.workers = RayWorkers(self.scenario, self.show.note)
+        return online
+
     def _loop(self, online: Online) -> RunDir:
         try:
             return self._steps(online)
         finally:
-            online.ahead.close()
-            online.engine.close()
+            online.close()
             for line in accounts(online.cast):
                 self.show.note(line)
 
@@ -245,7 +254,7 @@ def measure(scenario: Scenario, online: Online) -> tuple[dict[str, float], Evalu
             out["eval/nashconv_pool"] = nashconv_of(pool, scenario.env, params, known=online.measured).value
     assert focal is not None
     policy = focal.at(online.engine.version(scenario.focal))
-    result = evaluate_policy(scenario, online.cast, policy, scenario.eval.against)
+    result = evaluate_policy(scenario, online.cast, policy, scenario.eval.against, workers=online.workers)
     for name, estimate in result.summary.items():
         out |= {f"eval/{name}": estimate.mean, f"eval/{name}/low": estimate.low, f"eval/{name}/high": estimate.high}
     if scenario.eval.measure in result.values:
@@ -280,6 +289,7 @@ def evaluate_policy(
     *,
     instances: int | None = None,
     policies: Mapping[str, Policy] | None = None,
+    workers: Workers | None = None,
     samples: int = 4,
 ) -> Evaluation:
     """`policy` in the seats of the focal policy, on held-out instances, against each opponent in every seat."""
@@ -295,7 +305,8 @@ def evaluate_policy(
     if not settings:
         settings["self"] = rotations(dict(cast), policy, seats, None)
     count = instances or scenario.eval.instances
-    return evaluate(scenario.env, params, settings, count, live=scenario.run.live, samples=samples)
+    workers = workers or Here(scenario.run.live)
+    return evaluate(scenario.env, params, settings, count, workers=workers, samples=samples)
 
 
 @dataclass

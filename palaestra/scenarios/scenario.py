@@ -138,6 +138,18 @@ class EngineSpec(Table):
     openai: RemoteSpec = RemoteSpec()
 
 
+class ScaleSpec(Table):
+    """How many processes a run has beside this one, and where; see `docs/scale.md`."""
+
+    ray: str = ""
+    """"" no Ray; "local" a Ray of this run's own on this machine; "auto" the one that runs here; or its address."""
+    rollouts: Count = 0
+    """Rollout workers, each with environments and an engine of its own; 0: this process plays. Without Ray the episodes
+    of a step are played here in so many parts one after another, which gives the same numbers bit for bit."""
+    learners: Count = 0
+    """Processes that the learner's weights, gradients and optimizer are sharded over; 0: this process learns."""
+
+
 class SignalSpec(Table):
     """Something that scores an episode's seats."""
 
@@ -190,6 +202,7 @@ class Scenario(Table):
     policies: dict[str, PolicySpec]
     cast: dict[str, str | Seat]
     engines: dict[str, EngineSpec] = {"local": EngineSpec()}
+    scale: ScaleSpec = ScaleSpec()
     signals: dict[str, SignalSpec] = {"env": SignalSpec(train=True)}
     recipe: Recipe = Recipe()
     league: LeagueSpec = LeagueSpec()
@@ -369,6 +382,11 @@ class Scenario(Table):
                 '      set [engines.local] kind = "vllm", or learn whole weights'
                 for name in here
             ]
+        if self.scale.ray and not (self.scale.rollouts or self.scale.learners):
+            out.append(
+                f'scale.ray = "{self.scale.ray}": nothing is to run there\n'
+                "      set scale.rollouts = 2, scale.learners = 2, or both"
+            )
         if recipe.kl and recipe.kl.to not in ("copy", "start"):
             name = recipe.kl.to.partition("@")[0]
             if name not in self.policies:

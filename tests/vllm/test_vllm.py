@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from palaestra.agents.engines import Completion, Sampling
+from palaestra.agents.engines import vllm as engine_module
 from palaestra.agents.engines import vllm_transfer as module
 from palaestra.agents.engines.embedded import score
 from palaestra.agents.engines.vllm import VllmEngine
@@ -50,6 +53,11 @@ def gap(engine: VllmEngine, ref: PolicyRef, asked: list[int], done: Completion, 
     """How far the sampled log-probabilities are from those that the learner gives the same tokens."""
     again = score(engine.module(ref), [(asked, [done.ids])])[0][0]
     return max(abs(a - b) for a, b in zip(done.logprobs[begin:], again[begin:], strict=True))
+
+
+def processes(engine: VllmEngine) -> list[psutil.Process]:
+    """Those that vLLM started."""
+    return [p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()]
 
 
 def ask(engine: VllmEngine, *jobs: tuple[list[int], Sampling, PolicyRef, int]) -> list[Completion]:
@@ -212,3 +220,40 @@ def test_another_version_of_vllm_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "version", none)
     with pytest.raises(MissingExtraError, match="palaestra\\[vllm\\]"):
         VllmEngine()
+
+
+def test_a_vllm_that_dies_is_started_again_and_no_request_is_lost() -> None:
+    engine = VllmEngine()
+    engine.add_base("base", *base())
+    engine.add_policy("one", "base", adapter={"rank": 4})
+    ref = disturb(engine, "one")
+    job = (prompt(60), Sampling(200), ref, 7)
+    try:
+        (whole,) = ask(engine, job)
+        (core,) = processes(engine)
+        killer = threading.Timer(0.1, core.kill)
+        killer.start()
+        replies = ask(engine, *[job] * 4)
+        killer.join()
+        (after,) = ask(engine, job)
+        assert not core.is_running() and processes(engine)
+        assert all(len(reply.ids) == 200 and gap(engine, ref, job[0], reply) < CLOSE for reply in replies)
+        assert after.ids == whole.ids
+    finally:
+        engine.close()
+
+
+def test_a_vllm_that_dies_again_and_again_over_a_request_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "RESTARTS", 0)
+    engine = VllmEngine()
+    engine.add_base("base", *base())
+    engine.add_policy("one", "base", adapter={"rank": 4})
+    try:
+        ask(engine, (prompt(60), Sampling(2), PolicyRef("one"), 7))
+        (core,) = processes(engine)
+        killer = threading.Timer(0.1, core.kill)
+        killer.start()
+        with pytest.raises(EngineError, match="vLLM died 1 times over one request of 60 tokens"):
+            ask(engine, (prompt(60), Sampling(400), PolicyRef("one"), 7))
+    finally:
+        engine.close()

@@ -45,6 +45,8 @@ from palaestra.errors import EngineError
 T = TypeVar("T")
 PROBE, REPLY = 300, 24
 """Tokens of the prompt and of the reply by which a publication is verified: short prompts do not show a stale cache."""
+RESTARTS = 3
+"""How often vLLM is started again, where its process has died, for one request."""
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
 """Nats between engine and learner, at most, at any token of the probe."""
 
@@ -111,7 +113,8 @@ class VllmEngine(EmbeddedEngine):
         shared = Path("/dev/shm")
         self._folder = Path(tempfile.mkdtemp(prefix="palaestra-", dir=shared if shared.is_dir() else None))
         self._served: dict[str, _Served] = {}
-        self._asked = self._numbers = 0
+        self._asked = self._numbers = self._deaths = 0
+        self._lock = threading.RLock()  # several rollouts may ask at once, each in a thread of its own
         atexit.register(self.close)
 
     # -- policies ------------------------------------------------------------------------------------------------
@@ -141,16 +144,27 @@ class VllmEngine(EmbeddedEngine):
             raise problem
         if problem is not None:
             return problem
-        if not self._is_served(policy):
-            return await super().generate(prefix, sampling, policy, seed)
-        served = self._ready(policy)
-        served.leases[policy] += 1
-        try:
-            reply = self._reply(served, prefix, sampling, policy, seed)
-            return await batching.apart(served.server.ask(reply))
-        finally:
-            served.leases[policy] -= 1
-            self._tidy()
+        for _ in range(1 + RESTARTS):
+            if not self._is_served(policy):
+                return await super().generate(prefix, sampling, policy, seed)
+            served, deaths = None, self._deaths
+            try:
+                served = self._ready(policy)
+                served.leases[policy] += 1
+                reply = self._reply(served, prefix, sampling, policy, seed)
+                return await batching.apart(served.server.ask(reply))
+            except Exception:
+                self._bury()
+                if self._deaths == deaths:  # vLLM lives: the request itself is at fault
+                    raise
+            finally:
+                if served is not None:
+                    served.leases[policy] -= 1
+                    self._tidy()
+        raise EngineError(
+            f"{policy}: vLLM died {1 + RESTARTS} times over one request of {len(prefix)} tokens\n"
+            "  its memory may be too small: engine settings `memory` and `requests`"
+        )
 
     async def publish(self, policy: PolicyRef, weights: Any = None) -> None:
         """Make a version known: a state, or None for the live weights, which vLLM is then given."""
@@ -173,6 +187,10 @@ class VllmEngine(EmbeddedEngine):
 
     def _ready(self, ref: PolicyRef) -> _Served:
         """The vLLM that has the version, which is started or given it where it must be."""
+        with self._lock:
+            return self._given(ref)
+
+    def _given(self, ref: PolicyRef) -> _Served:
         policy = self._policy(ref.name)
         key = policy.base if policy.adapter is not None else f"{policy.base} of {ref.name}"
         if key not in self._served:
@@ -302,11 +320,19 @@ class VllmEngine(EmbeddedEngine):
 
     def _tidy(self) -> None:
         """Take from vLLM the adapters that no request uses and nobody may ask for again."""
-        for served in self._served.values():
-            for ref in [r for r in served.adapters if not served.leases[r] and not self._known(r)]:
-                gone = served.adapters.pop(ref)
-                served.server.call(served.server.llm.remove_lora(gone.request.lora_int_id))
-                shutil.rmtree(gone.path, ignore_errors=True)
+        with self._lock:
+            for served in [s for s in self._served.values() if not s.server.dead]:
+                for ref in [r for r in served.adapters if not served.leases[r] and not self._known(r)]:
+                    gone = served.adapters.pop(ref)
+                    served.server.call(served.server.llm.remove_lora(gone.request.lora_int_id))
+                    shutil.rmtree(gone.path, ignore_errors=True)
+
+    def _bury(self) -> None:
+        """Let go of every vLLM whose process has died; whoever asks next starts another."""
+        with self._lock:
+            for key in [key for key, served in self._served.items() if served.server.dead]:
+                self._served.pop(key).server.close()
+                self._deaths += 1
 
     def _known(self, ref: PolicyRef) -> bool:
         policy = self._policy(ref.name)
@@ -377,6 +403,11 @@ class Server:
     async def ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine of the server's loop, while this loop goes on."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+
+    @property
+    def dead(self) -> bool:
+        """Whether the process behind it is gone."""
+        return bool(self.llm.errored)
 
     def wake(self) -> None:
         """Take the memory back."""

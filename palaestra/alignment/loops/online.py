@@ -21,8 +21,9 @@ import torch
 from palaestra.agents.engines.embedded import EmbeddedEngine
 from palaestra.agents.episode import Episode, PolicyRef, Trajectory
 from palaestra.agents.language import LanguagePolicy
-from palaestra.agents.play import Envs, Job, rollout, wait_for
+from palaestra.agents.play import Job, wait_for
 from palaestra.agents.policy import Cast, Policy
+from palaestra.agents.workers import Here, Workers
 from palaestra.alignment.credit import Advantages, Estimator, GroupStats, Sample, gae
 from palaestra.alignment.league import League
 from palaestra.alignment.learner import Learner, Scores
@@ -90,13 +91,12 @@ class Online:
     league: League
     signal: Signal = environment_return
     seed: int = 0
-    live: int = 256
     done: int = 0
     """Steps taken."""
     opponent: Policy | None = None
     """Who holds the league's fixed seat."""
     references: dict[str, PolicyRef] = field(default_factory=dict)
-    envs: Envs = field(default_factory=Envs)
+    workers: Workers = field(default_factory=Here)
     measured: dict[str, Any] = field(default_factory=dict)
     """What was measured of frozen versions: they do not change, so it is measured once."""
     ahead: Ahead = field(init=False)
@@ -142,6 +142,12 @@ class Online:
         clock.seconds["step"] = time.perf_counter() - begun
         return episodes, metrics | {f"time/{k}_s": round(v, 4) for k, v in clock.seconds.items()}
 
+    def close(self) -> None:
+        """Wait for what is under way; nothing is asked any more."""
+        self.ahead.close()
+        self.workers.close()
+        self.engine.close()
+
     def _begin(self, step: int) -> None:
         """Play a step's episodes with the present versions, of which copies stay as long as they play."""
         refs = tuple(self._present_refs())
@@ -149,8 +155,7 @@ class Online:
             for ref in refs:
                 self._hold(ref)
                 wait_for(self.engine.publish(ref))
-        jobs = self.jobs(step)
-        self.ahead.begin(step, refs, lambda: wait_for(rollout(jobs, live=self.live, envs=self.envs)))
+        self.ahead.begin(step, refs, self.workers.ready(self.jobs(step)))
 
     def jobs(self, step: int | None = None) -> list[Job]:
         """The episodes of a step (default: the next). Seeds, casts and every draw follow from the run's seed and it."""
@@ -363,6 +368,7 @@ class Online:
             for version in self.engine.frozen(name):
                 if PolicyRef(name, version) not in held:
                     self.engine.forget(PolicyRef(name, version))
+        self.workers.keep({*held, *self._present_refs()})
 
 
 def central_views(episode: Episode, seat: str) -> list[str]:

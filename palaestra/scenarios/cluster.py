@@ -1,0 +1,288 @@
+"""Rollout workers as Ray actors: environments and engines in other processes, on this machine or on many.
+
+A worker builds the scenario's engine and policies as the driver did, and is told of everything else with each call: the
+jobs, and the weights of the versions that sit in them, which lie in Ray's object store once. So it has nothing to lose:
+where it dies, or its node, another plays the same jobs, and since every draw is fixed by the job, the same episodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import torch as tensors
+
+from palaestra.agents.episode import Episode, PolicyRef, decode, encode
+from palaestra.agents.language import LanguagePolicy
+from palaestra.agents.play import Job
+from palaestra.agents.policy import Policy, player
+from palaestra.agents.remote import RemotePolicy
+from palaestra.agents.workers import Here, cut
+from palaestra.errors import EngineError, MissingExtraError
+from palaestra.scenarios.build import build
+from palaestra.scenarios.scenario import ScaleSpec, Scenario
+
+DEATHS = 5
+"""Workers that may die over the same jobs before the jobs are held to be at fault."""
+PATIENCE_S = 600.0
+"""How long a run waits for a worker where none is alive: the time to bring up another node."""
+ROOM_S = 10.0
+"""After so long without room for all workers the run says what it waits for."""
+HERE = ("engine", "renderer", "teacher", "remote")
+"""Fields of a policy that stay in their process; all others travel."""
+
+
+class Packed(NamedTuple):
+    """A job for another process: its cast as names and settings."""
+
+    job: Job
+    cast: dict[str, Any]
+
+
+def pack(job: Job) -> Packed:
+    """A job without anything that belongs to this process."""
+    return Packed(job._replace(cast={}), {seat: _plain(policy) for seat, policy in job.cast.items()})
+
+
+def _plain(policy: Policy) -> Any:
+    if isinstance(policy, LanguagePolicy | RemotePolicy):
+        return {f.name: getattr(policy, f.name) for f in dataclasses.fields(policy) if f.name not in HERE}
+    return policy.label
+
+
+class Worker:
+    """What an actor does. `scenario` is the driver's, as TOML."""
+
+    def __init__(self, scenario: str, workers: int = 1) -> None:
+        parsed = Scenario.parse(tomllib.loads(scenario))
+        parsed.scale = ScaleSpec()
+        for engine in parsed.engines.values():
+            if engine.openai.budget is not None:
+                engine.openai.budget /= workers  # each counts what it asks itself
+        self.scenario, self.online = parsed, build(parsed, start=False)
+        self.here = Here(parsed.run.live)
+        self._live: dict[str, int] = {}
+
+    def ping(self) -> int:
+        """The process, once it is ready."""
+        return os.getpid()
+
+    def play(self, packed: Sequence[Packed], weights: Mapping[PolicyRef, Any]) -> list[bytes]:
+        """Play, with the given weights (by version, where they lie); the records as they are written to a file."""
+        self._take(weights)
+        jobs = [p.job._replace(cast={seat: self._seated(seat, who) for seat, who in p.cast.items()}) for p in packed]
+        return [encode(episode) for episode in self.here.ready(jobs)()]
+
+    def _take(self, weights: Mapping[PolicyRef, Any]) -> None:
+        """Have the versions that are asked for, and no others: the newest of a policy live, the others as copies."""
+        import ray
+
+        engine = self.online.engine
+        for name in {ref.name for ref in weights}:
+            versions = sorted(ref.version for ref in weights if ref.name == name)
+            for version in engine.frozen(name):
+                if version not in versions:
+                    engine.forget(PolicyRef(name, version))
+            for version in versions:
+                ref = PolicyRef(name, version)
+                newest = version == versions[-1]
+                if self._live.get(name) == version if newest else version in engine.frozen(name):
+                    continue
+                state = tensors.load(ray.get(weights[ref]))
+                if newest:
+                    engine.load(name, state)
+                    engine.set_version(name, version)
+                    self._live[name] = version
+                else:
+                    engine.freeze(ref, state)
+
+    def _seated(self, seat: str, who: Any) -> Policy:
+        if isinstance(who, dict) and "ref" in who:
+            return dataclasses.replace(self.online.speakers()[who["ref"].name], **who)
+        default = self.online.cast[seat]
+        if isinstance(who, dict):
+            assert isinstance(default, RemotePolicy), f"{seat}: a server's model sits where the scenario seats it"
+            return dataclasses.replace(default, **who)
+        kind, _, name = who.partition(":")
+        return player(self.scenario.env_class, name) if kind == "player" else default
+
+
+class RayWorkers:
+    """`scale.rollouts` workers in a placement group, and what they are sent.
+
+    Args:
+        note: is told when a worker is lost and when another has taken its place.
+    Raises:
+        MissingExtraError: Ray is not installed.
+        EngineError: Ray cannot be reached, or no worker can be placed.
+    """
+
+    def __init__(self, scenario: Scenario, note: Callable[[str], None] = lambda text: None) -> None:
+        self._ray, self._own = connect(scenario.scale)
+        self._note = note
+        self._count = scenario.scale.rollouts
+        self._scenario = scenario.toml()
+        self._sent = {name for name, spec in scenario.policies.items() if spec.train or spec.clone}
+        self._weights: dict[PolicyRef, Any] = {}
+        self._closed = threading.Event()
+        gpu = torch.cuda.is_available()
+        self._bundle = {"CPU": 1.0, "GPU": 1.0} if gpu else {"CPU": 1.0}
+        self._group = self._ray.util.placement_group([self._bundle] * self._count, strategy="SPREAD")
+        self._idle: queue.Queue[tuple[int, Any]] = queue.Queue()
+        self._threads = ThreadPoolExecutor(self._count, "ray")
+        if not self._group.wait(ROOM_S):
+            note(f"waiting for room: {self._count} rollout workers of {self._bundle} each, with {self._free()} free")
+        for place in range(self._count):
+            self._begin(place)
+
+    def _free(self) -> dict[str, float]:
+        free = self._ray.available_resources()
+        return {name: free.get(name, 0.0) for name in self._bundle}
+
+    # -- the protocol of workers ---------------------------------------------------------------------------------
+    def ready(self, jobs: Sequence[Job]) -> Callable[[], list[Episode]]:
+        """Put the weights of the casts' versions into the object store, unless they are there."""
+        parts = [[pack(job) for job in part] for part in cut(jobs, self._count)]
+        needed: dict[PolicyRef, Any] = {}
+        for policy in (policy for job in jobs for policy in job.cast.values()):
+            if isinstance(policy, LanguagePolicy) and policy.ref not in needed and policy.ref.name in self._sent:
+                needed[policy.ref] = self._put(policy)
+
+        def play() -> list[Episode]:
+            futures = [self._threads.submit(self._play, part, needed) for part in parts]
+            return [decode(line) for future in futures for line in future.result()]
+
+        return play
+
+    def keep(self, versions: Iterable[PolicyRef]) -> None:
+        """Let go of the weights of all others; the store frees them when nobody plays with them any more."""
+        kept = set(versions)
+        self._weights = {ref: lies for ref, lies in self._weights.items() if ref in kept or ref.version == 0}
+
+    def close(self) -> None:
+        """Stop the workers, and give their places back."""
+        self._closed.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        while not self._idle.empty():
+            self._ray.kill(self._idle.get()[1])
+        self._ray.util.remove_placement_group(self._group)
+        if self._own:
+            self._ray.shutdown()
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+    def _put(self, policy: LanguagePolicy) -> Any:
+        if policy.ref not in self._weights:
+            state = policy.engine.state(policy.ref)  # type: ignore[attr-defined]
+            self._weights[policy.ref] = self._ray.put(tensors.save({n: t.contiguous() for n, t in state.items()}))
+        return self._weights[policy.ref]
+
+    def _begin(self, place: int) -> None:
+        """An actor in a place of the group, among the idle ones as soon as it answers."""
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        actor = self._ray.remote(Worker).options(
+            num_cpus=self._bundle["CPU"],
+            num_gpus=self._bundle.get("GPU", 0),
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=place),
+            runtime_env={"env_vars": inherited()},
+        )
+
+        def wait() -> None:
+            delay = 1.0
+            while not self._closed.is_set():
+                worker = actor.remote(self._scenario, self._count)
+                try:
+                    self._ray.get(worker.ping.remote())
+                except Exception as error:  # whatever it was: the next one may live; a run without any ends by itself
+                    self._note(f"rollout worker {place}: did not start, {_first_line(error)}")
+                    self._closed.wait(delay)
+                    delay = min(2 * delay, 30.0)
+                    continue
+                self._idle.put((place, worker))
+                return
+
+        threading.Thread(target=wait, name=f"ray {place}", daemon=True).start()
+
+    def _play(self, part: list[Packed], weights: Mapping[PolicyRef, Any]) -> list[bytes]:
+        """A part played by whoever is idle; by another one where that one dies."""
+        from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+
+        for _ in range(DEATHS):
+            place, worker = self._next()
+            try:
+                lines: list[bytes] = self._ray.get(worker.play.remote(part, weights))
+            except RayTaskError as error:
+                self._idle.put((place, worker))
+                raise error.cause from error
+            except (RayActorError, ActorUnavailableError) as error:
+                self._note(
+                    f"rollout worker {place}: lost, {_first_line(error)}; another plays its {len(part)} episodes"
+                )
+                self._ray.kill(worker)
+                self._begin(place)
+                continue
+            self._idle.put((place, worker))
+            return lines
+        jobs = [p.job for p in part]
+        raise EngineError(
+            f"{DEATHS} rollout workers died over the episodes {jobs[0].key} to {jobs[-1].key} of {jobs[0].env}\n"
+            "  their environment or their memory is at fault; `palaestra resume` goes on from the last checkpoint"
+        )
+
+    def _next(self) -> tuple[int, Any]:
+        began = time.monotonic()
+        while not self._closed.is_set() and time.monotonic() - began < PATIENCE_S:
+            try:
+                return self._idle.get(timeout=1.0)
+            except queue.Empty:
+                continue
+        raise EngineError(
+            f"no rollout worker is there for {PATIENCE_S:.0f} s\n"
+            "  see `ray status`; `palaestra resume` goes on from the last checkpoint"
+        )
+
+
+def connect(scale: ScaleSpec) -> tuple[Any, bool]:
+    """Ray, connected as `scale.ray` says, and whether it is this run's own; a connection that is there is kept.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        EngineError: there is none at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError('scale.ray needs Ray\n  pip install "palaestra[scale]"') from None
+    if ray.is_initialized():
+        return ray, False
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if scale.ray == "local":
+            ray.init(num_cpus=max(os.cpu_count() or 1, scale.rollouts + scale.learners), **quiet)
+        else:
+            ray.init(address=scale.ray, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise EngineError(
+            f"scale.ray = {scale.ray!r}: {_first_line(error)}\n"
+            '  start one with `ray start --head`, or set scale.ray = "local"'
+        ) from error
+    return ray, scale.ray == "local"
+
+
+def inherited() -> dict[str, str]:
+    """What the processes of a cluster take over from this one's environment."""
+    names = ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "HF_HOME", "PYTHONPATH")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
