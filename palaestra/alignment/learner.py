@@ -68,7 +68,7 @@ class ValueHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (...), float32."""
         hidden = hidden.detach() if self.detach else hidden
-        values: Tensor = self.linear(hidden.float()).squeeze(-1)
+        values: Tensor = self.linear(hidden.float()).sum(-1)  # of one: FSDP wants no view as an output
         return values
 
 
@@ -481,9 +481,10 @@ class Learner:
                 reach = hidden.new_zeros((), dtype=torch.float32)
                 if self.peers and work.head:
                     reach = 0 * _logits(lm, hidden[:1])[:, 0].sum()
-            return hidden, logprobs_Q, reach
+            return hidden_BTD, logprobs_Q, reach
 
-        hidden, logprobs_Q, reach = self.peers.within(lm, compute) if self.peers else compute()
+        hidden_BTD, logprobs_Q, reach = self.peers.within(lm, compute) if self.peers else compute()
+        hidden = hidden_BTD.flatten(0, 1)
         choices = put(where.choices_MKJ)
         there = choices >= 0
         mask_MK = there.any(-1)

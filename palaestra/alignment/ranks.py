@@ -1,7 +1,8 @@
 """A learner that is several processes: one object with the learner's methods, and a `Rank` behind each of its handles.
 
 A handle is anything that carries a method call to a `Rank` elsewhere and gives a future; `local` starts processes on
-this machine. What leaves this process is rows, names and numbers; weights only where they are asked for.
+this machine. What leaves this process is rows, names and numbers; weights only where they are asked for. The parts of
+one step must meet, so a rank is never replaced on its own: all end, and new ones restore a checkpoint.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import Parameter
 
@@ -143,10 +143,6 @@ class Rank:
     def restore(self, folder: str) -> None:
         """Read this rank's part of a checkpoint."""
         restore(self.learner, folder)
-
-    def close(self) -> None:
-        """Leave the others."""
-        dist.destroy_process_group()
 
 
 class RankLost(EngineError):

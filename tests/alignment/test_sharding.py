@@ -4,8 +4,10 @@ import multiprocessing
 import random
 import sys
 import time
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from palaestra.alignment.layers import transformer_layers
 from palaestra.alignment.learner import Learner, ValueHead
-from palaestra.alignment.ranks import Parts, local
+from palaestra.alignment.ranks import Parts, RankLost, Ranks, local
 from palaestra.alignment.rows import ChoiceRow, TokenRow, ValueRow
 from palaestra.alignment.sharding import (
     Peers,
@@ -96,7 +98,7 @@ def make_rows():
 POLICY, VALUES = make_rows()
 ROWS = POLICY + VALUES
 COEFFICIENTS = {"kl_exact": 0.5, "kl_k2": 0.1, "entropy": 0.2, "value": 0.7}
-SMALL = {"tokens_per_micro_batch": 120}  # several micro-batches
+SMALL = {"tokens_per_micro_batch": 50}  # several micro-batches
 
 
 def dealt(rows, rank):
@@ -151,7 +153,7 @@ def work(rank, folder):
     mesh = join(rank, 2, f"file://{folder}/meet", timeout_s=60.0)
     found = {}
     for name, (share, rows, settings) in CASES.items():
-        made, reference = sharded(mesh, check=False, **settings)
+        made, reference = sharded(mesh, check=name == "lora", **settings)
         found[name] = steps(made, reference, share(rows, rank))
     mine = dealt(ROWS, rank)
 
@@ -198,7 +200,8 @@ def two(importable, tmp_path_factory):
     steps(made, reference, ROWS, 2)
     save(made, folder / "by one")
     torch.save({"weights": made.snapshot(), "learner": made.state_dict()}, folder / "state.pt")
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # imports once for both
+    context.set_forkserver_preload([__name__])
     both = [context.Process(target=work, args=(rank, str(folder)), daemon=True) for rank in range(2)]
     for process in both:
         process.start()
@@ -247,7 +250,7 @@ def agree(found, base, rows, share):
 def test_two_processes_have_the_numbers_of_one(two, name):
     share, rows, settings = CASES[name]
     made, reference = alone(**{**settings, "checkpointing": False})
-    print(name, *agree([rank[name] for rank in two[0]], steps(made, reference, rows), rows, share))
+    agree([rank[name] for rank in two[0]], steps(made, reference, rows), rows, share)
 
 
 def test_the_cases_are_those_that_they_say():
@@ -374,15 +377,15 @@ def test_scoring_recomputes_nothing_and_an_unknown_model_is_refused():
 
 # -- one object for all of them --------------------------------------------------------------------------------------
 def test_ranks_are_used_like_a_learner_and_a_killed_one_is_named(importable, tmp_path):
-    made, reference = alone("lora", **SMALL)
-    ranks = local(partial(parts, "lora", check=False, **SMALL), 2, timeout_s=60.0)
+    made, reference = alone(**SMALL)
+    ranks = local(partial(parts, check=False, **SMALL), 2, timeout_s=60.0)
     try:
         scores = ranks.logprobs("reference", ROWS)
         for mine, plain in zip(scores, made.logprobs(reference, ROWS), strict=True):
             torch.testing.assert_close(mine.logprobs, plain.logprobs, atol=1e-5, rtol=0)
         with pytest.raises(ScenarioError, match="several policies"):  # before anything was sent
             ranks.forward_backward([*ROWS, TokenRow.of("other", [1, 2], [False, True])], "ppo")
-        with pytest.raises(CheckpointError, match="odd"):  # by the ranks, which live on
+        with pytest.raises(CheckpointError, match="not of these parameters"):  # by the ranks, which live on
             ranks.load({"odd": torch.zeros(1)})
         start = ranks.snapshot()
         assert gap(start, made.snapshot()) == 0.0
@@ -425,10 +428,57 @@ def test_ranks_are_used_like_a_learner_and_a_killed_one_is_named(importable, tmp
         ranks.close()
 
 
-def refuse():
-    raise ScenarioError("no such model")
+class Fake:
+    """A handle whose rank answers, or fails, after a while; or never."""
+
+    def __init__(self, outcome=None, after_s=0.0):
+        self.outcome, self.after_s, self.closed = outcome, after_s, False
+
+    def call(self, method, *args, **kwargs):
+        future = Future()
+        if isinstance(self.outcome, Exception):
+            Timer(self.after_s, future.set_exception, [self.outcome]).start()
+        elif self.outcome is not None:
+            future.set_result(self.outcome)
+        return future
+
+    def close(self):
+        self.closed = True
 
 
-def test_a_rank_that_cannot_be_built_says_why(importable):
-    with pytest.raises(ScenarioError, match="no such model"):
-        local(refuse, 1)
+LOST, BROKEN = RankLost("its process 7 ended with exit code -9"), RuntimeError("connection closed by peer")
+
+
+@pytest.mark.parametrize(
+    ("handles", "said"),
+    [
+        ([Fake({}), Fake()], "rank 1 of 2, optim_step: no answer in 0.5 s"),
+        ([Fake(BROKEN), Fake()], "rank 0 of 2, optim_step: RuntimeError: connection closed by peer"),
+        (
+            [Fake(BROKEN), Fake(LOST, 0.2)],
+            "rank 1 of 2, optim_step: RankLost: its process 7",
+        ),  # the cause, not the echo
+        ([Fake(LOST), Fake()], "rank 0 of 2, optim_step: RankLost"),
+        ([Fake(ScenarioError("wrong")), Fake()], "rank 0 of 2, optim_step: ScenarioError: wrong"),
+    ],
+)
+def test_ranks_that_fall_silent_or_fail_are_named_and_all_are_ended(handles, said):
+    ranks = Ranks(handles, timeout_s=0.5, grace_s=0.5)
+    for _ in range(2):
+        with pytest.raises(EngineError, match=said):
+            ranks.optim_step()
+    assert all(handle.closed for handle in handles)
+
+
+def test_a_mistake_that_every_rank_sees_ends_none():
+    handles = [Fake(ScenarioError("wrong")), Fake(ScenarioError("wrong"), 0.1)]
+    ranks = Ranks(handles, timeout_s=5.0, grace_s=5.0)
+    for _ in range(2):
+        with pytest.raises(ScenarioError, match=r"^wrong$"):
+            ranks.optim_step()
+    assert not any(handle.closed for handle in handles)
+
+
+def test_a_rank_that_cannot_be_built_says_why():
+    with pytest.raises(EngineError, match=r"rank 0 of 1, ready: ValueError: .*'no model'"):
+        local(partial(int, "no model"), 1)
