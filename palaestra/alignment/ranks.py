@@ -38,7 +38,7 @@ from palaestra.alignment.sharding import (
     shard,
     shard_value_head,
 )
-from palaestra.errors import EngineError, PalaestraError
+from palaestra.errors import EngineError, PalaestraError, UnknownNameError, nearest
 
 
 class Parts(NamedTuple):
@@ -92,11 +92,16 @@ class Rank:
         """Nothing: it is answered when the rank is built."""
 
     def forward_backward(
-        self, rows: Sequence[Row], objective: Objective | str, reference: Sequence[Scores] | str | None, **settings: Any
+        self,
+        rows: Sequence[Row],
+        objective: Objective | str,
+        reference: Sequence[Scores] | str | None,
+        proximal: Sequence[Scores] | None,
+        **settings: Any,
     ) -> dict[str, float]:
         """As the learner's, for the rows of this rank; a reference may be the name of another model."""
-        against = self.others[reference] if isinstance(reference, str) else reference
-        return self.learner.forward_backward(rows, objective, reference=against, **settings)
+        against = self._named(reference) if isinstance(reference, str) else reference
+        return self.learner.forward_backward(rows, objective, reference=against, proximal=proximal, **settings)
 
     def optim_step(self) -> dict[str, float]:
         """As the learner's."""
@@ -106,7 +111,7 @@ class Rank:
         """Scores of this rank's rows by the trained model, or by another one."""
         if name is None:
             self.learner.activate()
-        return self.learner.logprobs(self.module if name is None else self.others[name], rows)
+        return self.learner.logprobs(self._named(name), rows)
 
     def values(self, rows: Sequence[ValueRow]) -> list[list[float]]:
         """As the learner's, for the rows of this rank."""
@@ -130,11 +135,11 @@ class Rank:
 
     def module_state(self, name: str | None) -> dict[str, Tensor]:
         """All weights of the trained model or of another one, for rank 0."""
-        return full_state_dict(self.module if name is None else self.others[name])
+        return full_state_dict(self._named(name))
 
     def load_module(self, name: str | None, state: Mapping[str, Tensor]) -> None:
         """Put in all weights, which rank 0 has."""
-        load_full_state_dict(self.module if name is None else self.others[name], state)
+        load_full_state_dict(self._named(name), state)
 
     def save(self, folder: str) -> None:
         """Write this rank's part of a checkpoint."""
@@ -143,6 +148,13 @@ class Rank:
     def restore(self, folder: str) -> None:
         """Read this rank's part of a checkpoint."""
         restore(self.learner, folder)
+
+    def _named(self, name: str | None) -> nn.Module:
+        if name is None:
+            return self.module
+        if name not in self.others:
+            raise UnknownNameError(f"no model {name!r} beside the trained one\n  {nearest(name, self.others)}")
+        return self.others[name]
 
 
 class RankLost(EngineError):
@@ -201,19 +213,21 @@ class Ranks:
         objective: Objective | str,
         *,
         reference: Sequence[Scores] | str | None = None,
+        proximal: Sequence[Scores] | None = None,
         coefficients: Mapping[str, float] | None = None,
         units: UnitCounts | None = None,
     ) -> dict[str, float]:
         """As `Learner.forward_backward`; a reference is scores by row, or the name of another model of `Parts`."""
         validate(rows, coefficients or {}, reference)
         scores = None if reference is None or isinstance(reference, str) else reference
-        whole = merge(rows) if scores is None else list(rows)
+        whole = merge(rows) if scores is None and proximal is None else list(rows)
         shares = deal(whole, len(self))
         each = [
             (
                 [whole[i] for i in share],
                 objective,
                 reference if scores is None else [scores[i] for i in share],
+                None if proximal is None else [proximal[i] for i in share],
             )
             for share in shares
         ]
@@ -228,6 +242,10 @@ class Ranks:
     def logprobs(self, module: str | None, rows: Sequence[Row]) -> list[Scores]:
         """What the trained model (None), or another one of `Parts` by name, says of each row."""
         return self._scattered("logprobs", rows, module)
+
+    def present(self, rows: Sequence[Row]) -> list[Scores]:
+        """As `Learner.present`."""
+        return self.logprobs(None, rows)
 
     def values(self, rows: Sequence[ValueRow]) -> list[list[float]]:
         """As `Learner.values`."""

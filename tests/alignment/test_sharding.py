@@ -29,7 +29,7 @@ from palaestra.alignment.sharding import (
     shard,
     shard_value_head,
 )
-from palaestra.errors import CheckpointError, EngineError, ScenarioError
+from palaestra.errors import CheckpointError, EngineError, ScenarioError, UnknownNameError
 
 torch.set_num_threads(1)
 VOCABULARY, HIDDEN = 61, 32
@@ -387,6 +387,8 @@ def test_ranks_are_used_like_a_learner_and_a_killed_one_is_named(importable, tmp
             ranks.forward_backward([*ROWS, TokenRow.of("other", [1, 2], [False, True])], "ppo")
         with pytest.raises(CheckpointError, match="not of these parameters"):  # by the ranks, which live on
             ranks.load({"odd": torch.zeros(1)})
+        with pytest.raises(UnknownNameError, match="did you mean reference"):
+            ranks.logprobs("referenc", ROWS)
         start = ranks.snapshot()
         assert gap(start, made.snapshot()) == 0.0
         for against in (scores, "reference"):
@@ -397,12 +399,16 @@ def test_ranks_are_used_like_a_learner_and_a_killed_one_is_named(importable, tmp
             assert metrics.keys() == plain.keys()
             for name in plain.keys() - {"tokens_forward"}:
                 assert metrics[name] == pytest.approx(plain[name], rel=1e-4, abs=1e-5), name
+        near, plain_near = ranks.present(ROWS), made.present(ROWS)
+        metrics = ranks.forward_backward(ROWS, "decoupled", proximal=near) | ranks.optim_step()
+        plain = made.forward_backward(ROWS, "decoupled", proximal=plain_near) | made.optim_step()
+        assert metrics["loss"] == pytest.approx(plain["loss"], rel=1e-4)
         assert gap(ranks.snapshot(), made.snapshot()) < 5e-5 and gap(start, made.snapshot()) > 1e-4
         for mine, plain in zip(ranks.values(VALUES), made.values(VALUES), strict=True):
             assert mine == pytest.approx(plain, abs=1e-4)
         ranks.save(tmp_path / "saved")
         state, weights = ranks.state_dict(), ranks.snapshot()
-        assert state["step"] == 2
+        assert state["step"] == 3
         ranks.forward_backward(ROWS, "sft")
         ranks.optim_step()
         for back in (
@@ -411,7 +417,7 @@ def test_ranks_are_used_like_a_learner_and_a_killed_one_is_named(importable, tmp
         ):
             assert gap(ranks.snapshot(), weights) > 0
             back()
-            assert gap(ranks.snapshot(), weights) == 0.0 and ranks.state_dict()["step"] == 2
+            assert gap(ranks.snapshot(), weights) == 0.0 and ranks.state_dict()["step"] == 3
             ranks.forward_backward(ROWS, "sft")
             ranks.optim_step()
         ranks.load_module(model(5).state_dict(), "reference")
