@@ -4,7 +4,7 @@ Whatever the rows, one step is the same: all their tokens are laid out so that w
 (`packing.py`); a micro-batch is one forward of the transformer; only the hidden states from which something is
 predicted go through the language-model head, in chunks whose logits are recomputed in the backward pass. From the
 logits on everything is float32. Packed and padded rows give the module's own numbers, which is asserted on the real
-module when a learner is made.
+module when a learner is made. Several processes may share the weights and the rows of a policy (`sharding.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,12 +21,17 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.utils.checkpoint import checkpoint
 
+from palaestra.alignment.layers import recomputed
 from palaestra.alignment.objectives import TERMS, Objective, Units, make_objective
 from palaestra.alignment.objectives.regularizers import entropy, kl_exact, kl_k1, kl_k3
 from palaestra.alignment.packing import Layout, MicroBatch, layout, plan
 from palaestra.alignment.rows import ChoiceRow, Row, TokenRow, UnitCounts, ValueRow, count_units, merge
 from palaestra.errors import CheckpointError, ScenarioError, UnknownNameError, nearest
 
+if TYPE_CHECKING:
+    from palaestra.alignment.sharding import Peers
+
+VALUE_HEAD = "value_head."
 MASKED = -1e30  # log-probability of a candidate that is not there: finite, so that 0 · log 0 stays 0
 
 
@@ -62,7 +68,7 @@ class ValueHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (...), float32."""
         hidden = hidden.detach() if self.detach else hidden
-        values: Tensor = self.linear(hidden.float()).squeeze(-1)
+        values: Tensor = self.linear(hidden.float()).sum(-1)  # of one: FSDP wants no view as an output
         return values
 
 
@@ -117,6 +123,25 @@ class Output(NamedTuple):
     """log-softmax over the candidates of each choice."""
     legal_mask_MK: Tensor
     values_U: Tensor
+    reach: Tensor
+    """0, with a gradient of 0 for all that the rows of any peer reach; without peers just 0."""
+
+
+class Work(NamedTuple):
+    """What one call is about, over the rows of all peers."""
+
+    passes: int
+    """Forward passes of the peer that has most."""
+    head: bool
+    """Whether anything is asked of the language-model head."""
+    values: bool
+    """Whether anything is asked of the value head."""
+    units: UnitCounts
+    rows: int
+
+
+IDLE: list[Row] = [TokenRow.of("", (0, 0), (False, True), advantages=0.0)]
+"""What a peer computes, for nothing, while others still have rows."""
 
 
 class Learner:
@@ -141,6 +166,8 @@ class Learner:
         autocast: torch.dtype | None = None,
         value_head: ValueHead | None = None,
         activate: Callable[[], object] | None = None,
+        checkpointing: bool = False,
+        peers: Peers | None = None,
         check: bool = True,
     ) -> None:
         """A learner.
@@ -156,6 +183,10 @@ class Learner:
             autocast: dtype of the transformer's matrix products; None: as the weights are.
             value_head: trained along with the parameters.
             activate: called before each forward of `module`, for example to make an adapter the active one.
+            checkpointing: keep only what enters each layer, and compute the rest again in the backward pass: about a
+                third more time, for activations that no longer grow with what is inside a layer.
+            peers: the processes that `module` (and the value head) is sharded over. All call the same methods in the
+                same order, each with its own rows; metrics are over the rows of all, scores those of its own rows.
             check: compare packed, padded and the module's own logits on a few tokens, now.
         Raises:
             ScenarioError: packing does not give the module's own log-probabilities.
@@ -163,11 +194,12 @@ class Learner:
         self.module, self.value_head = module, value_head
         self.parameters = dict(parameters)
         if value_head is not None:
-            self.parameters |= {f"value_head.{n}": p for n, p in value_head.named_parameters()}
+            self.parameters |= {VALUE_HEAD + n: p for n, p in value_head.named_parameters()}
         self.schedule = schedule if isinstance(schedule, Schedule) else Schedule(schedule)
         self.clip_norm, self.tokens_per_micro_batch = clip_norm, tokens_per_micro_batch
         self.packing, self.head_chunk = packing, head_chunk
         self.autocast, self.activate = autocast, activate or (lambda: None)
+        self.checkpointing, self.peers = checkpointing, peers
         self.step = 0
         self.skipped = 0
         """Steps that were not taken because the gradient was not finite."""
@@ -200,7 +232,8 @@ class Learner:
                 then taken as they are, so merge them before.
             coefficients: of `TERMS` by name ("kl_exact", "kl_k2", "entropy"), and "value" (default 0.5) for the
                 squared error (V − target)² / 2 of `ValueRow`s.
-            units: divisors of the whole step, where it takes several calls; None: these rows are all.
+            units: divisors of the whole step, where it takes several calls; None: these rows, and those that peers
+                call this with, are all.
         Returns:
             means over these rows: loss, nll, entropy, kl_exact, kl_k1, kl_k3 (with a reference), the objective's own,
             and mismatch_std, mismatch_outside (share outside ±10 %), mismatch_k3, mismatch_max of the log-ratio
@@ -212,18 +245,19 @@ class Learner:
         """
         goal = make_objective(objective) if isinstance(objective, str) else objective
         weights = dict(coefficients or {})
-        _validate(rows, weights, reference)
+        validate(rows, weights, reference)
         if goal.proximal and proximal is None:
             raise ScenarioError(f"objective {goal.name} needs what the weights said when the step began: proximal")
         value_weight = weights.pop("value", 0.5)
         whole = list(rows) if isinstance(reference, Sequence) or proximal is not None else merge(rows)
-        mine = count_units(whole, goal.reduction)
-        divisors = units or mine
+        batches = self._plan(whole)
+        work = self._work(whole, batches, count_units(whole, goal.reduction))
+        divisors = units or work.units
         scores = self._reference(reference, whole)
         self.activate()
         tally = Tally()
-        for batch in plan(whole, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing):
-            out, size = self._forward(self.module, whole, batch)
+        for batch in batches:
+            out, size = self._forward(self.module, whole, batch, work)
             data, known_N = self._units(whole, batch, out, scores, goal.reduction)
             if proximal is not None:
                 data = data._replace(proximal_N=_trained(proximal, whole, batch).to(data.logprobs_N.device))
@@ -235,14 +269,28 @@ class Learner:
             if out.values_U.numel():
                 error = self._value_loss(whole, batch, out.values_U)
                 loss = loss + value_weight * error / max(divisors.value, 1.0)
-                tally.add("value_loss", error.detach(), mine.value)
-            torch.autograd.backward(loss, inputs=list(self.parameters.values()))
+                tally.add("value_loss", error.detach(), work.units.value)
+            self._backward(loss, out.reach)
             tally.add("loss", loss.detach(), None)
             tally.units(data, known_N)
             for name, (part, of) in (goal.stats(data) if goal.stats else {}).items():
                 tally.add(name, part, of)
             tally.add("tokens_forward", torch.tensor(float(size)), None)
-        return {**tally.means(), "units_trained": mine.trained, "units_legal": mine.legal, "rows": float(len(whole))}
+        for _ in range(work.passes - len(batches)):
+            idle, _ = self._forward(self.module, IDLE, self._plan(IDLE)[0], work)
+            self._backward(torch.zeros_like(idle.reach), idle.reach)
+        means = tally.means(self.peers.gather if self.peers else None)
+        return means | {
+            "units_trained": work.units.trained,
+            "units_legal": work.units.legal,
+            "rows": float(work.rows),
+        }
+
+    def _backward(self, loss: Tensor, reach: Tensor) -> None:
+        if self.peers is None:
+            torch.autograd.backward(loss, inputs=list(self.parameters.values()))
+        else:  # the gathered weights are the leaves, not the parameters; and the peers' gradients are averaged
+            torch.autograd.backward((loss + reach) * self.peers.world)
 
     def optim_step(self) -> dict[str, float]:
         """Clip, step, clear the gradients, advance the schedule.
@@ -257,6 +305,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm or math.inf)
+        norm = self.peers.full(norm) if self.peers else norm
         if not bool(torch.isfinite(norm)):
             self.skipped += 1
         elif float(norm) > 0:
@@ -268,9 +317,13 @@ class Learner:
     def logprobs(self, module: nn.Module, rows: Sequence[Row]) -> list[Scores]:
         """What `module` says of each row, without gradient, through the same code as training."""
         out: list[Scores] = [Scores(torch.empty(0))] * len(rows)
+        batches = self._plan(rows)
+        work = self._work(rows, batches, UnitCounts())
         with torch.no_grad():
-            for batch in plan(rows, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing):
-                result, _ = self._forward(module, rows, batch)
+            for _ in range(work.passes - len(batches)):
+                self._forward(module, IDLE, self._plan(IDLE)[0], work)
+            for batch in batches:
+                result, _ = self._forward(module, rows, batch, work)
                 tokens, legal, values = result.tokens_N.cpu(), result.legal_MK.cpu(), result.values_U.cpu()
                 n = m = u = 0
                 for i in batch.rows:
@@ -298,49 +351,112 @@ class Learner:
 
     # -- state ---------------------------------------------------------------------------------------------------
     def snapshot(self) -> dict[str, Tensor]:
-        """CPU copies of the trained parameters."""
-        return {name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()}
+        """CPU copies of the trained parameters. With peers: whole ones for rank 0, nothing for the others."""
+        return self._whole({name: p.detach() for name, p in self.parameters.items()})
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Put a snapshot back into the parameters.
+        """Put a snapshot back into the parameters. With peers: the one that rank 0 gives.
 
         Raises:
             CheckpointError: other names.
         """
-        self._same(weights, "snapshot")
+        self._same(list(weights), "snapshot")
         with torch.no_grad():
             for name, p in self.parameters.items():
-                p.copy_(weights[name])
+                p.copy_(self._part(weights.get(name), p))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on except the module's weights: optimizer, step, value head."""
+        """Everything that the next step depends on except the module's weights: optimizer, step, value head.
+
+        With peers: the same, of whole tensors, for rank 0 and without tensors for the others (`sharding.save` never
+        holds it whole).
+        """
+        optimizer = self.optimizer.state_dict()
+        if self.peers:
+            optimizer["state"] = {i: self._whole(moments) for i, moments in optimizer["state"].items()}
+        head = None if self.value_head is None else self.value_head.state_dict()
         return {
             "step": self.step,
             "skipped": self.skipped,
             "names": list(self.parameters),
-            "optimizer": self.optimizer.state_dict(),
-            "value_head": None if self.value_head is None else self.value_head.state_dict(),
+            "optimizer": optimizer,
+            "value_head": self._whole(head) if self.peers and head is not None else head,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state.
+        """Continue from a saved state. With peers: the one that rank 0 gives.
 
         Raises:
             CheckpointError: it belongs to other parameters.
         """
-        self._same(dict.fromkeys(state["names"]), "optimizer state")
+        self._same(state.get("names", []), "optimizer state")
+        if self.peers:
+            self._spread(state)
+            return
         self.step, self.skipped = state["step"], state["skipped"]
         self.optimizer.load_state_dict(state["optimizer"])
         if self.value_head is not None:
             self.value_head.load_state_dict(state["value_head"])
 
-    def _same(self, names: Mapping[str, object], what: str) -> None:
-        if list(names) != list(self.parameters):
-            odd = sorted(names.keys() ^ self.parameters.keys())
+    def _spread(self, state: Mapping[str, Any]) -> None:
+        """Give every peer its part of the state that rank 0 has."""
+        assert self.peers is not None
+        moments: dict[int, dict[str, Tensor]] = state["optimizer"]["state"] if self.peers.rank == 0 else {}
+        scalars = {i: {k: t if t.ndim == 0 else None for k, t in own.items()} for i, own in moments.items()}
+        self.step, self.skipped, kinds = self.peers.gather((state.get("step", 0), state.get("skipped", 0), scalars))[0]
+        self.optimizer.state.clear()
+        for i, (name, p) in enumerate(self.parameters.items()):
+            if i in kinds:
+                self.optimizer.state[p] = {
+                    key: scalar.clone() if scalar is not None else self._part(moments.get(i, {}).get(key), p)
+                    for key, scalar in kinds[i].items()
+                }
+            if name.startswith(VALUE_HEAD):
+                head = state["value_head"] if self.peers.rank == 0 else {}
+                with torch.no_grad():
+                    p.copy_(self._part(head.get(name.removeprefix(VALUE_HEAD)), p))
+
+    def _whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """CPU copies; with peers of the whole tensors, and only for rank 0."""
+        out: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            full = self.peers.full(tensor) if self.peers else tensor  # one at a time: it may not fit twice
+            if self.peers is None or self.peers.rank == 0:
+                out[name] = full.to("cpu", copy=True)
+        return out
+
+    def _part(self, full: Tensor | None, like: Tensor) -> Tensor:
+        if self.peers:
+            return self.peers.shard_of(full, like.detach())
+        assert full is not None
+        return full
+
+    def _same(self, names: Sequence[str], what: str) -> None:
+        names = self.peers.gather(list(names))[0] if self.peers else list(names)
+        if names != list(self.parameters):
+            odd = sorted(set(names) ^ self.parameters.keys())
             raise CheckpointError(f"{what}: not of these parameters ({', '.join(odd[:3]) or 'another order'})")
 
     # -- the forward pass ----------------------------------------------------------------------------------------
-    def _forward(self, module: nn.Module, rows: Sequence[Row], batch: MicroBatch) -> tuple[Output, int]:
+    def _plan(self, rows: Sequence[Row]) -> list[MicroBatch]:
+        return plan(rows, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing)
+
+    def _work(self, rows: Sequence[Row], batches: Sequence[MicroBatch], units: UnitCounts) -> Work:
+        used = [rows[i] for batch in batches for i in batch.rows]
+        values = any(isinstance(row, ValueRow) for row in used)
+        own = Work(len(batches), any(not isinstance(r, ValueRow) for r in used), values, units, len(rows))
+        work = own
+        if self.peers:
+            passes, head, value, counts, sizes = zip(*self.peers.gather(own), strict=True)
+            sums = UnitCounts(*map(sum, zip(*counts, strict=True)))
+            work = Work(max(passes), any(head), any(value), sums, sum(sizes))
+        if work.values and self.value_head is None:  # seen by all peers alike: none waits for another that has raised
+            raise ScenarioError(
+                "value rows, and the learner has no value head\n  Learner(..., value_head=ValueHead(size))"
+            )
+        return work
+
+    def _forward(self, module: nn.Module, rows: Sequence[Row], batch: MicroBatch, work: Work) -> tuple[Output, int]:
         """The predictions of a micro-batch, and how many token positions were computed."""
         where = layout(rows, batch, packing=self.packing)
         lm = causal_lm(module)
@@ -349,15 +465,26 @@ class Learner:
         def put(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
-        with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
-            hidden_BTD = lm.base_model(
-                input_ids=put(where.ids_BT),
-                position_ids=put(where.positions_BT),
-                attention_mask=self._mask(lm, where.visible_BTT, put),
-                use_cache=False,  # a cache makes transformers forget that rows are packed
-            ).last_hidden_state
-            hidden = hidden_BTD.flatten(0, 1)
-            logprobs_Q = self._queried(lm, hidden[put(where.heads_C)], put(where.head_Q), put(where.target_Q), where)
+        def compute() -> tuple[Tensor, Tensor, Tensor]:
+            saving = self.checkpointing and torch.is_grad_enabled()
+            with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+                with recomputed(lm) if saving else nullcontext():
+                    hidden_BTD = lm.base_model(
+                        input_ids=put(where.ids_BT),
+                        position_ids=put(where.positions_BT),
+                        attention_mask=self._mask(lm, where.visible_BTT, put),
+                        use_cache=False,  # a cache makes transformers forget that rows are packed
+                    ).last_hidden_state
+                hidden = hidden_BTD.flatten(0, 1)
+                asked = put(where.head_Q), put(where.target_Q)
+                logprobs_Q = self._queried(lm, hidden[put(where.heads_C)], *asked, where)
+                reach = hidden.new_zeros((), dtype=torch.float32)
+                if self.peers and work.head:
+                    reach = 0 * _logits(lm, hidden[:1])[:, 0].sum()
+            return hidden_BTD, logprobs_Q, reach
+
+        hidden_BTD, logprobs_Q, reach = self.peers.within(lm, compute) if self.peers else compute()
+        hidden = hidden_BTD.flatten(0, 1)
         choices = put(where.choices_MKJ)
         there = choices >= 0
         mask_MK = there.any(-1)
@@ -366,12 +493,11 @@ class Learner:
         legal_MK = scores_MK.masked_fill(~mask_MK, MASKED).log_softmax(-1)
         values_U = hidden.new_zeros(0)
         if len(where.values_U):
-            if self.value_head is None:
-                raise ScenarioError(
-                    "value rows, and the learner has no value head\n  Learner(..., value_head=ValueHead(size))"
-                )
+            assert self.value_head is not None  # or `_work` would have raised
             values_U = self.value_head(hidden[put(where.values_U)])
-        return Output(logprobs_Q[put(where.tokens_N)], legal_MK, mask_MK, values_U), where.ids_BT.size
+        elif self.peers and work.values and self.value_head is not None:
+            reach = reach + 0 * self.value_head(hidden[:1]).sum()
+        return Output(logprobs_Q[put(where.tokens_N)], legal_MK, mask_MK, values_U, reach), where.ids_BT.size
 
     def _queried(self, lm: Any, hidden_CD: Tensor, head_Q: Tensor, target_Q: Tensor, where: Layout) -> Tensor:
         """log-probability of each query's target; one chunk of logits at a time, recomputed in backward."""
@@ -506,7 +632,8 @@ class Learner:
         rows = [TokenRow.of("check", ids, [False] + [True] * (len(ids) - 1)) for ids in sequences]
         ours = self.logprobs(self.module, rows)
         device = next(lm.parameters()).device
-        tolerance = 1e-4 if (self.autocast or lm.dtype) == torch.float32 else 0.1
+        computed = self.autocast or (self.peers and self.peers.dtype) or lm.dtype
+        tolerance = 1e-4 if computed == torch.float32 else 0.1
         for ids, score in zip(sequences, ours, strict=True):
             tokens = torch.tensor([ids], device=device)
             with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
@@ -521,7 +648,13 @@ class Learner:
                 )
 
 
-def _validate(rows: Sequence[Row], coefficients: Mapping[str, float], reference: Reference | None) -> None:
+def validate(rows: Sequence[Row], coefficients: Mapping[str, float], reference: object | None) -> None:
+    """Refuse what no `forward_backward` can do.
+
+    Raises:
+        ScenarioError: rows of several policies, or a term without the reference that it needs.
+        UnknownNameError: no such coefficient.
+    """
     policies = sorted({row.policy for row in rows})
     if len(policies) > 1:
         raise ScenarioError(f"rows of several policies: {', '.join(policies)}\n  one call has rows of one policy")
@@ -537,6 +670,9 @@ def _trained(scores: Sequence[Scores], rows: Sequence[Row], batch: MicroBatch) -
     tokens = [scores[i].logprobs for i in batch.rows if isinstance(rows[i], TokenRow)]
     drawn = [scores[i].logprobs for i in batch.rows if isinstance(r := rows[i], ChoiceRow) and r.trained]
     return torch.cat([*tokens, *drawn, torch.empty(0)])
+
+
+Floats = dict[str, list[tuple[float, float | None]]]
 
 
 class Tally:
@@ -572,19 +708,25 @@ class Tally:
                 if data.reference_legal_MK is not None:
                     self.add("kl_exact", kl_exact(data), legal)
 
-    def means(self) -> dict[str, float]:
-        """The metrics by name."""
+    def means(self, gather: Callable[[Floats], list[Floats]] | None = None) -> dict[str, float]:
+        """The metrics by name, over what all peers have added."""
+        own = {
+            name: [(float(p), None if of is None else float(of)) for p, of in pairs]
+            for name, pairs in self._parts.items()
+        }
+        every = gather(own) if gather else [own]
         out: dict[str, float] = {}
-        for name, pairs in self._parts.items():
-            parts = [float(p) for p, _ in pairs]
+        for name in dict.fromkeys(name for tally in every for name in tally):
+            pairs = [pair for tally in every for pair in tally.get(name, [])]
+            parts = [p for p, _ in pairs]
             if name == "mismatch_max":
                 out[name] = max(parts)
             elif pairs[0][1] is None:
                 out[name] = sum(parts)
             elif name == "value_loss":
-                out[name] = sum(parts) / max(float(pairs[0][1]), 1.0)  # type: ignore[arg-type]
+                out[name] = sum(parts) / max(pairs[0][1], 1.0)
             else:
-                of = sum(float(d) for _, d in pairs if d is not None)
+                of = sum(d for _, d in pairs if d is not None)
                 out[name] = sum(parts) / of if of else 0.0
         if "_gap" in out:
             mean = out.pop("_gap")

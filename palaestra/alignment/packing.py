@@ -79,7 +79,7 @@ class Trie:
         return mask
 
 
-def _needed(row: Row) -> tuple[tuple[int, ...], int]:
+def needed(row: Row) -> tuple[tuple[int, ...], int]:
     """The tokens that a row's predictions follow, shared by all of them, and how many more its candidates add."""
     if isinstance(row, ChoiceRow):
         return row.prefix, sum(len(c) - 1 for c in row.candidates)
@@ -102,7 +102,7 @@ def plan(rows: Sequence[Row], *, tokens_per_micro_batch: int, packing: bool) -> 
 
     Packed rows come in lexicographic order, so that neighbors share prefixes; padded ones by length.
     """
-    keys = [_needed(row) for row in rows]
+    keys = [needed(row) for row in rows]
     if packing:
         order = sorted(range(len(rows)), key=lambda i: keys[i][0])
     else:
@@ -186,7 +186,7 @@ def layout(rows: Sequence[Row], batch: MicroBatch, *, packing: bool) -> Layout:
             row, trie, flat = rows[i], batch.tries[where], flat_of[where]
             if type(row) is not kind:
                 continue
-            path = trie.add(_needed(row)[0])
+            path = trie.add(needed(row)[0])
             if isinstance(row, TokenRow):
                 trained = [t for t, m in enumerate(row.mask) if m]
                 flats += [flat[path[t - 1]] for t in trained]
