@@ -161,6 +161,10 @@ class RankLost(EngineError):
     """The process of a rank has ended."""
 
 
+class LearnerLost(EngineError):
+    """A rank is gone or silent, and so is what the ranks had in common; a checkpoint has the rest."""
+
+
 class Handle(Protocol):
     """A way to a `Rank`. Calls are carried out in order; a future fails with what the rank raised."""
 
@@ -197,10 +201,11 @@ class Ranks:
         self.handles = list(handles)
         self.timeout_s, self.grace_s = timeout_s, grace_s
         self._closed = closed
+        self._count = len(self.handles)
         self._broken: str | None = None
 
     def __len__(self) -> int:
-        return len(self.handles)
+        return self._count
 
     def ready(self) -> None:
         """Wait until every rank is built."""
@@ -288,10 +293,12 @@ class Ranks:
         self._all("restore", [(str(folder),)] * len(self))
 
     def close(self) -> None:
-        """End all ranks."""
-        for handle in self.handles:
+        """End all ranks; again does nothing."""
+        handles, self.handles = self.handles, []
+        for handle in handles:
             handle.close()
-        self._closed()
+        if handles:
+            self._closed()
         self._broken = self._broken or "the ranks of this learner were closed"
 
     # -- calls ---------------------------------------------------------------------------------------------------
@@ -313,10 +320,10 @@ class Ranks:
         """Every rank's answer, by rank.
 
         Raises:
-            EngineError: a rank died, failed in an unforeseen way, or did not answer.
+            LearnerLost: a rank died, failed in an unforeseen way, or did not answer.
         """
         if self._broken:
-            raise EngineError(f"{self._broken}\n  build the ranks anew and restore a checkpoint")
+            raise LearnerLost(f"{self._broken}\n  build the ranks anew and restore a checkpoint")
         arguments = each or [()] * len(self)
         futures = [h.call(method, *args, **kwargs) for h, args in zip(self.handles, arguments, strict=True)]
         wait(futures, timeout=self.timeout_s, return_when=FIRST_EXCEPTION)
@@ -335,7 +342,7 @@ class Ranks:
         what = f"{type(err).__name__}: {err}" if err else f"no answer in {self.timeout_s:g} s"
         self._broken = f"learner, rank {rank} of {len(self)}, {method}: {what}"
         self.close()
-        raise EngineError(f"{self._broken}\n  build the ranks anew and restore a checkpoint") from err
+        raise LearnerLost(f"{self._broken}\n  build the ranks anew and restore a checkpoint") from err
 
 
 def _errors(futures: Sequence[Future[Any]]) -> dict[int, BaseException]:

@@ -89,6 +89,9 @@ class Recipe(Table):
     entropy: Schedule = Schedule()
     tokens_per_micro_batch: Positive = 16_384
     packing: bool = False
+    recompute: bool = False
+    """Compute each layer's activations anew in the backward pass instead of keeping them: a third more time, and far
+    less memory."""
     shuffle_rewards: bool = False
     """Control twin: returns are permuted among the episodes of a step, seat by seat."""
 

@@ -181,22 +181,28 @@ def _load(scenario: Scenario, spec: PolicySpec) -> Loaded:
 
 
 def _learner(recipe: Recipe, engine: EmbeddedEngine, name: str, schedule: Schedule | None = None) -> Learner:
+    return Learner(engine.live(name), engine.parameters(name), **learner_settings(recipe, engine, name, schedule))
+
+
+def learner_settings(
+    recipe: Recipe, engine: EmbeddedEngine, name: str, schedule: Schedule | None = None
+) -> dict[str, Any]:
+    """What a recipe says of the learner of a policy: keyword arguments of `Learner`."""
     module = engine.live(name)
     head = None
     if recipe.estimator == "gae" and schedule is None:
         head = ValueHead(module.config.get_text_config().hidden_size).to(engine.device)  # type: ignore[union-attr,operator,arg-type]
-    return Learner(
-        module,
-        value_head=head,
-        parameters=engine.parameters(name),
-        schedule=schedule or Schedule(recipe.lr, recipe.warmup, _updates(recipe) if recipe.decay else None),
-        betas=recipe.betas,
-        weight_decay=recipe.weight_decay,
-        clip_norm=recipe.clip_norm,
-        tokens_per_micro_batch=recipe.tokens_per_micro_batch,
-        packing=recipe.packing,
-        activate=lambda: engine.live(name),
-    )
+    return {
+        "value_head": head,
+        "schedule": schedule or Schedule(recipe.lr, recipe.warmup, _updates(recipe) if recipe.decay else None),
+        "betas": recipe.betas,
+        "weight_decay": recipe.weight_decay,
+        "clip_norm": recipe.clip_norm,
+        "tokens_per_micro_batch": recipe.tokens_per_micro_batch,
+        "packing": recipe.packing,
+        "checkpointing": recipe.recompute,
+        "activate": lambda: engine.live(name),
+    }
 
 
 def _updates(recipe: Recipe) -> int:

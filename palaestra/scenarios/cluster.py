@@ -1,4 +1,4 @@
-"""Rollout workers as Ray actors: environments and engines in other processes, on this machine or on many.
+"""Rollout workers and learners as Ray actors: in other processes, on this machine or on many.
 
 A worker builds the scenario's engine and policies as the driver did, and is told of everything else with each call: the
 jobs, and the weights of the versions that sit in them, which lie in Ray's object store once. So it has nothing to lose:
@@ -10,11 +10,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import queue
+import socket
 import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -26,8 +28,9 @@ from palaestra.agents.play import Job
 from palaestra.agents.policy import Policy, player
 from palaestra.agents.remote import RemotePolicy
 from palaestra.agents.workers import Here, cut
+from palaestra.alignment.ranks import Parts, Rank, RankLost, Ranks, local
 from palaestra.errors import EngineError, MissingExtraError
-from palaestra.scenarios.build import build
+from palaestra.scenarios.build import build, learner_settings
 from palaestra.scenarios.scenario import ScaleSpec, Scenario
 
 DEATHS = 5
@@ -248,6 +251,118 @@ class RayWorkers:
             f"no rollout worker is there for {PATIENCE_S:.0f} s\n"
             "  see `ray status`; `palaestra resume` goes on from the last checkpoint"
         )
+
+
+# -- learners ----------------------------------------------------------------------------------------------------------
+def parts(scenario: str, name: str) -> Parts:
+    """What a rank trains: a policy of a scenario in TOML, as the driver made it before anything was learned."""
+    parsed = Scenario.parse(tomllib.loads(scenario))
+    engine = build(parsed.model_copy(update={"scale": ScaleSpec()}), start=False).engine
+    return Parts(engine.live(name), engine.parameters(name), learner_settings(parsed.recipe, engine, name))
+
+
+def ranks(scenario: Scenario, name: str) -> Ranks:
+    """`scale.learners` processes that share the weights of a policy: with Ray its actors, without on this machine.
+
+    Raises:
+        LearnerLost: one of them could not be built.
+    """
+    make = partial(parts, scenario.toml(), name)
+    count = scenario.scale.learners
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not scenario.scale.ray:
+        return local(make, count, device=device)
+    ray, _ = connect(scenario.scale)
+    bundle = {"CPU": 1.0, "GPU": 1.0} if device == "cuda" else {"CPU": 1.0}
+    group = ray.util.placement_group([bundle] * count, strategy="PACK")
+    handles = [RankActor(ray, group, place, bundle) for place in range(count)]
+    address = handles[0].address()
+    for place, handle in enumerate(handles):
+        handle.start(place, count, address, make, "cuda:0" if device == "cuda" else "cpu")
+    made = Ranks(handles, closed=lambda: ray.util.remove_placement_group(group))
+    made.ready()
+    return made
+
+
+class Seat:
+    """The actor of a rank."""
+
+    def __init__(self) -> None:
+        self._rank: Rank | None = None
+        self._failed: Exception | None = None
+
+    def address(self) -> str:
+        """Where the ranks may meet: a free port of this node."""
+        import ray
+
+        host = ray.util.get_node_ip_address()
+        with socket.socket() as free:
+            free.bind(("", 0))
+            return f"tcp://{host}:{free.getsockname()[1]}"
+
+    def call(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Make the rank (`Rank`'s arguments), or call one of its methods."""
+        if method == "__init__":
+            try:
+                self._rank = Rank(*arguments, **named)
+            except Exception as error:
+                self._failed = error
+            return None
+        if self._failed is not None:
+            raise self._failed
+        return getattr(self._rank, method)(*arguments, **named)
+
+
+class RankActor:
+    """A handle to a rank that is a Ray actor."""
+
+    def __init__(self, ray: Any, group: Any, place: int, bundle: dict[str, float]) -> None:
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        self._ray = ray
+        self._actor = (
+            ray.remote(Seat)
+            .options(
+                num_cpus=bundle["CPU"],
+                num_gpus=bundle.get("GPU", 0),
+                scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place),
+                runtime_env={"env_vars": inherited()},
+            )
+            .remote()
+        )
+
+    def address(self) -> str:
+        """Where the ranks may meet, if this is the first of them."""
+        found: str = self._ray.get(self._actor.address.remote())
+        return found
+
+    def start(self, rank: int, world: int, address: str, make: Callable[[], Parts], device: str) -> None:
+        """Have the rank made; the calls that follow wait for it, and fail where it fails."""
+        self.call("__init__", rank, world, address, make, device=device)
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a method called."""
+        from ray.exceptions import RayError, RayTaskError
+
+        done: Future[Any] = Future()
+
+        def tell(theirs: Future[Any]) -> None:
+            error = theirs.exception()
+            if error is None:
+                done.set_result(theirs.result())
+            elif isinstance(error, RayTaskError):
+                done.set_exception(error.cause)
+            elif isinstance(error, RayError):
+                done.set_exception(RankLost(f"its actor is gone: {_first_line(error)}"))
+            else:
+                done.set_exception(error)
+
+        self._actor.call.remote(method, args, kwargs).future().add_done_callback(tell)
+        return done
+
+    def close(self) -> None:
+        """End the actor."""
+        self._ray.kill(self._actor)
 
 
 def connect(scale: ScaleSpec) -> tuple[Any, bool]:

@@ -22,8 +22,11 @@ from palaestra.agents.episode import Episode, PolicyRef
 from palaestra.agents.language import LanguagePolicy
 from palaestra.agents.policy import Policy
 from palaestra.agents.workers import Here, Workers
+from palaestra.alignment import sharding
 from palaestra.alignment.evaluate import Estimate, Evaluation, bootstrap, evaluate, held_out, paired, rotations
+from palaestra.alignment.learner import Learner
 from palaestra.alignment.loops.online import Online
+from palaestra.alignment.ranks import LearnerLost, Ranks
 from palaestra.alignment.run import RunDir, next_path, write_atomically
 from palaestra.alignment.watch import watch
 from palaestra.errors import CheckpointError, ScenarioError, nearest
@@ -32,6 +35,8 @@ from palaestra.scenarios.measures.exploitability import nashconv_of
 from palaestra.scenarios.scenario import Scenario
 
 RUNS = Path("runs")
+LOSSES = 3
+"""How often a learner may be lost without a new step before the run ends."""
 
 
 class Show(Protocol):
@@ -96,6 +101,8 @@ class _Training:
         self.show.begin(self.scenario, self.run)
         self.run.forget(-1)  # a run that was cut before its first checkpoint begins anew
         online = self._build()
+        for trainee in online.trainees.values():
+            trainee.send()
         for name, spec in self.scenario.policies.items():
             if name in online.trainees:
                 self._keep(online, PolicyRef(name, 0))
@@ -107,6 +114,10 @@ class _Training:
 
     def go_on(self) -> RunDir:
         self.show.begin(self.scenario, self.run)
+        return self._loop(self._restored())
+
+    def _restored(self) -> Online:
+        """The parts as the last checkpoint has them."""
         step, state, tensors = self.run.restore()
         online = self._build(start=False)
         restore(online, self.run, state, tensors)
@@ -115,7 +126,7 @@ class _Training:
         self.seconds = float(self.run.info["seconds"])
         self.run.describe(status="running")
         self.show.note(f"resumed at step {step}: {', '.join(state['restored'])}")
-        return self._loop(online)
+        return online
 
     def _build(self, *, start: bool = True) -> Online:
         """The moving parts, and those of them that are elsewhere."""
@@ -124,15 +135,31 @@ class _Training:
             from palaestra.scenarios.cluster import RayWorkers
 
             online.workers = RayWorkers(self.scenario, self.show.note)
+        if self.scenario.scale.learners:
+            from palaestra.scenarios.cluster import ranks
+
+            for name, trainee in online.trainees.items():
+                assert isinstance(trainee.learner, Learner)
+                trainee.here, trainee.learner = trainee.learner, ranks(self.scenario, name)
         return online
 
     def _loop(self, online: Online) -> RunDir:
-        try:
-            return self._steps(online)
-        finally:
-            online.close()
-            for line in accounts(online.cast):
-                self.show.note(line)
+        """Steps to the end; where a learner's process is lost, on from the last checkpoint with new ones."""
+        lost_at, losses = -1, 0
+        while True:
+            try:
+                return self._steps(online)
+            except LearnerLost as error:
+                losses = losses + 1 if online.done <= lost_at else 1
+                lost_at = max(lost_at, online.done)
+                if losses > LOSSES or not self.run.checkpoints():
+                    raise
+                self.show.note(f"{str(error).splitlines()[0]}; on from the last checkpoint with a new learner")
+            finally:
+                online.close()
+                for line in accounts(online.cast):
+                    self.show.note(line)
+            online = self._restored()
 
     def _steps(self, online: Online) -> RunDir:
         begun = time.perf_counter() - self.seconds
@@ -185,7 +212,13 @@ class _Training:
         state, tensors = snapshot(online)
         state["barking"] = sorted(self.barking)
         self.run.describe(seconds=round(self.seconds, 1))
-        self.run.save(online.done, state, tensors, keep=self.scenario.run.keep)
+
+        def shards(folder: Path) -> None:
+            for name, trainee in online.trainees.items():
+                if isinstance(trainee.learner, Ranks):
+                    trainee.learner.save(folder / f"learner-{name}")
+
+        self.run.save(online.done, state, tensors, keep=self.scenario.run.keep, also=shards)
 
 
 def payoffs(online: Online) -> dict[str, Any]:
@@ -212,7 +245,8 @@ def snapshot(online: Online) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors: dict[str, Any] = {
         "torch_random": torch.get_rng_state(),
         "policies": {
-            name: {"weights": online.engine.state(name), "learner": trainee.learner.state_dict()}
+            name: {"weights": online.engine.state(name)}
+            | ({"learner": trainee.learner.state_dict()} if isinstance(trainee.learner, Learner) else {})
             for name, trainee in online.trainees.items()
         },
     }
@@ -229,7 +263,15 @@ def restore(online: Online, run: RunDir, state: Mapping[str, Any], tensors: Mapp
         saved = tensors["policies"][name]
         online.engine.load(name, saved["weights"])
         online.engine.set_version(name, online.done)
-        trainee.learner.load_state_dict(saved["learner"])
+        folder = run.checkpoint(online.done) / f"learner-{name}"
+        if isinstance(trainee.learner, Ranks) and folder.is_dir():
+            trainee.learner.restore(folder)
+        elif folder.is_dir():
+            assert isinstance(trainee.learner, Learner)
+            sharding.restore(trainee.learner, folder)
+        else:
+            trainee.send()
+            trainee.learner.load_state_dict(saved["learner"])
     for ref in run.versions():
         if ref.name not in online.trainees:
             online.engine.load(ref.name, run.load_version(ref))

@@ -69,8 +69,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs.train(scenario(), tmp_path_factory.mktemp("whole") / "run").path
 
 
-def workers() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter() if "ray::Worker" in " ".join(p.cmdline() if p.is_running() else [])]
+def named(title: str) -> list[psutil.Process]:
+    """Ray's processes of an actor class."""
+    return [p for p in psutil.process_iter(["cmdline"]) if title in " ".join(p.info["cmdline"] or [])]
 
 
 class At(runs.Silent):
@@ -79,15 +80,16 @@ class At(runs.Silent):
     def __init__(self, step: int, do: Callable[[], None], then: Callable[[], Any] = lambda: None) -> None:
         self.at, self.do, self.then = step, do, then
         self.notes: list[str] = []
+        self.doing: threading.Timer | None = None
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
     def step(self, metrics: Mapping[str, Any]) -> None:
-        if metrics["step"] == self.at:
+        if metrics["step"] == self.at and not self.doing:
             self.doing = threading.Timer(0.03, self.do)
             self.doing.start()
-        elif metrics["step"] == self.at + 1:
+        elif metrics["step"] == self.at + 1 and self.doing:
             self.doing.join()
             self.then()
 
@@ -112,7 +114,7 @@ def test_old_episodes_are_played_elsewhere_too(nodes: Cluster, tmp_path: Path) -
 
 @pytest.mark.parametrize("step", [1, 4])
 def test_a_killed_worker_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Path, step: int) -> None:
-    show = At(step, lambda: workers()[0].kill())
+    show = At(step, lambda: named("ray::Worker")[0].kill())
     run = runs.train(scenario(f'scale.ray="{nodes.address}"'), tmp_path / "run", show=show)
     assert same(whole, run.path)
     assert any("lost" in note and "another plays its" in note for note in show.notes)
@@ -126,6 +128,15 @@ def test_a_lost_node_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Path) 
     )
     run = runs.train(scenario(f'scale.ray="{nodes.address}"'), tmp_path / "run", show=show)
     assert same(whole, run.path) and any("lost" in note for note in show.notes)
+
+
+def test_learners_are_actors_and_a_killed_one_costs_nothing(nodes: Cluster, tmp_path: Path) -> None:
+    alone = ("scale.rollouts=0", "scale.learners=2")
+    here = runs.train(scenario(*alone), tmp_path / "here")
+    show = At(3, lambda: named("ray::Seat")[0].kill())
+    there = runs.train(scenario(*alone, f'scale.ray="{nodes.address}"'), tmp_path / "there", show=show)
+    assert same(here.path, there.path)
+    assert any("of 2" in note and "on from the last checkpoint" in note for note in show.notes)
 
 
 def test_a_killed_driver_resumes(nodes: Cluster, whole: Path, tmp_path: Path) -> None:

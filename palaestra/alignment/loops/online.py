@@ -30,6 +30,7 @@ from palaestra.alignment.learner import Learner, Scores
 from palaestra.alignment.loops.ahead import Ahead
 from palaestra.alignment.objectives import Objective
 from palaestra.alignment.objectives.regularizers import k1_of
+from palaestra.alignment.ranks import Ranks
 from palaestra.alignment.recipe import Recipe
 from palaestra.alignment.rows import ChoiceRow, Row, TokenRow, ValueRow, merge, rows_of, turn_positions, value_row
 from palaestra.envs.transcript import (
@@ -71,10 +72,29 @@ class Trainee:
     """A policy that learns: how it reads and acts, its learner and its objective."""
 
     policy: LanguagePolicy
-    learner: Learner
+    learner: Learner | Ranks
     objective: Objective
     coefficients: Callable[[float], dict[str, float]]
     """From the share of the run that is over to the coefficients of KL and entropy."""
+    here: Learner | None = None
+    """Where the learner is in other processes: the one on this process's copy of the weights, which scores what frozen
+    versions say and keeps the copy up to date."""
+
+    def scores(self, module: torch.nn.Module, rows: list[Row]) -> list[Scores]:
+        """What a module of this process says of rows, by the learner's own code."""
+        here = self.here or self.learner
+        assert isinstance(here, Learner)
+        return here.logprobs(module, rows)
+
+    def fetch(self) -> None:
+        """This process's copy of the weights, as they are after a step elsewhere."""
+        if self.here is not None:
+            self.here.load(self.learner.snapshot())
+
+    def send(self) -> None:
+        """This process's weights to wherever the learner is."""
+        if self.here is not None:
+            self.learner.load(self.here.snapshot())
 
 
 @dataclass
@@ -145,6 +165,9 @@ class Online:
     def close(self) -> None:
         """Wait for what is under way; nothing is asked any more."""
         self.ahead.close()
+        for trainee in self.trainees.values():
+            if isinstance(trainee.learner, Ranks):
+                trainee.learner.close()
         self.workers.close()
         self.engine.close()
 
@@ -243,7 +266,7 @@ class Online:
             owned = [
                 (i, r) for i, s in enumerate(samples) if s.policy == name for t in played[i] for r in self._rows(t, 0.0)
             ]
-            scores = trainee.learner.logprobs(self.engine.module(self.references[name]), [r for _, r in owned])
+            scores = trainee.scores(self.engine.module(self.references[name]), [r for _, r in owned])
             for (i, row), score in zip(owned, scores, strict=True):
                 if not isinstance(row, ValueRow) and row.trained:
                     behavior = row.behavior if isinstance(row, TokenRow) else [row.behavior]
@@ -260,7 +283,7 @@ class Online:
         reference = None
         if ref is not None:
             rows = merge(rows)
-            scores = learner.logprobs(self.engine.module(ref), rows)
+            scores = trainee.scores(self.engine.module(ref), rows)
             reference = dict(zip(map(id, rows), scores, strict=True))
         metrics: dict[str, float] = {}
         if not rows:
@@ -274,6 +297,7 @@ class Online:
                 )
                 metrics = metrics or now  # the first pass is on-policy: there the log-ratio is the engine's mismatch
                 metrics |= learner.optim_step()
+        trainee.fetch()
         named = {METRICS.get(k, k): v for k, v in metrics.items()}
         if self.ahead.staleness:  # what differs is the weights, and no engine
             named = {k.replace("mismatch", "off_policy"): v for k, v in named.items()}

@@ -53,6 +53,10 @@ class Term(NamedTuple):
     """Whether it needs a reference policy."""
 
 
+def _clipped(share: Callable[[Units], Ratio], units: Units) -> dict[str, Ratio]:
+    return {"clip_fraction": share(units)}
+
+
 def _reinforce(*, cap: float | None = None, reduction: Literal["sum", "mean"] = "sum") -> Objective:
     return Objective("reinforce", partial(reinforce, cap=cap), reduction)
 
@@ -66,7 +70,7 @@ def _ppo(
 ) -> Objective:
     loss = partial(ppo_clip, clip_low=clip_low, clip_high=clip_high, cap=cap)
     share = partial(clipped_share, clip_low=clip_low, clip_high=clip_high)
-    return Objective("ppo", loss, reduction, lambda units: {"clip_fraction": share(units)})
+    return Objective("ppo", loss, reduction, partial(_clipped, share))
 
 
 def _decoupled(
@@ -78,7 +82,7 @@ def _decoupled(
 ) -> Objective:
     loss = partial(decoupled, clip_low=clip_low, clip_high=clip_high, cap=cap)
     share = partial(decoupled_share, clip_low=clip_low, clip_high=clip_high, cap=cap)
-    return Objective("decoupled", loss, reduction, lambda units: {"clip_fraction": share(units)}, proximal=True)
+    return Objective("decoupled", loss, reduction, partial(_clipped, share), proximal=True)
 
 
 def _sft(*, reduction: Literal["sum", "mean"] = "sum") -> Objective:
