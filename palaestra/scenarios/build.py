@@ -195,6 +195,7 @@ def _learner(recipe: Recipe, engine: EmbeddedEngine, name: str, schedule: Schedu
         clip_norm=recipe.clip_norm,
         tokens_per_micro_batch=recipe.tokens_per_micro_batch,
         packing=recipe.packing,
+        autocast=engine.dtype if engine.dtype == torch.bfloat16 else None,  # adapters are in float32
         activate=lambda: engine.live(name),
     )
 
