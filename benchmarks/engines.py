@@ -23,10 +23,12 @@ from palaestra.agents.policy import Cast
 from palaestra.agents.render import Renderer
 from palaestra.agents.tiny import tiny
 
-SHAPES = {
-    "0.15 M (width 64, 2 layers)": {"width": 64, "layers": 2, "heads": 2},  # vLLM has no heads of 16 on a CPU
-    "19 M (width 384, 8 layers)": {"width": 384, "layers": 8, "heads": 6},
+SHAPES: dict[str, tuple[dict[str, int], dict[int, int]]] = {
+    "0.15 M (width 64, 2 layers)": ({"width": 64, "layers": 2, "heads": 2}, {1: 7, 16: 7, 64: 5, 256: 3}),
+    "5 M (width 256, 6 layers)": ({"width": 256, "layers": 6, "heads": 4}, {1: 5, 16: 5, 64: 3, 256: 2}),
+    "34 M (width 512, 8 layers)": ({"width": 512, "layers": 8, "heads": 8}, {1: 5, 16: 3, 64: 1}),
 }
+"""Models, and rounds by episodes at once. vLLM's attention on a CPU has no heads of 16, so the smallest has two of 32."""
 TURNS, TOKENS = 2, 16
 """Turns of each of the two seats, and tokens a reply."""
 
@@ -76,10 +78,8 @@ def run(*, quick: bool) -> dict[str, Any]:
     rows: list[list[str]] = []
     sides: dict[str, Any] = {}
     measured: dict[str, dict[int, dict[str, Side]]] = {}
-    for name, shape in list(SHAPES.items())[: 1 if quick else None]:
-        small = shape["width"] == 64
-        rounds = {1: 1, 4: 1} if quick else {1: 7, 16: 7, 64: 5, 256: 3} if small else {1: 5, 16: 3, 64: 2, 256: 2}
-        found = measured[name] = compare(shape, rounds)
+    for name, (shape, rounds) in list(SHAPES.items())[: 1 if quick else None]:
+        found = measured[name] = compare(shape, {1: 1, 4: 1} if quick else rounds)
         sides[name] = {str(count): {key: side.plain() for key, side in by.items()} for count, by in found.items()}
         for count, by in found.items():
             own, other = by["embedded"], by["vllm"]

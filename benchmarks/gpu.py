@@ -110,6 +110,8 @@ DRY = Size(
     played=4,
     adapters=(1, 2),
 )
+ROWS = 128
+"""Decoded at once by what runs in this process: keys and values must fit beside the weights."""
 TURNS = 4
 """Of each of the two seats in a dialogue."""
 
@@ -230,7 +232,9 @@ class WithoutPrefixes(VllmEngine):
 def serving(size: Size, kind: type[EmbeddedEngine] = VllmEngine, **settings: Any) -> Iterator[EmbeddedEngine]:
     """An engine with the base, closed afterwards."""
     if issubclass(kind, VllmEngine):
-        settings = {"requests": min(256, 8 * size.episodes), "memory": 0.5 if device() == "cuda" else 1, **settings}
+        settings = {"requests": min(256, 8 * size.episodes), "memory": 0.4 if device() == "cuda" else 1, **settings}
+    else:
+        settings = {"max_rows": ROWS, **settings}
     engine = kind(device=device(), **settings)
     engine.add_base("base", base(size), tokenizer(TEXTS))
     try:
@@ -308,21 +312,20 @@ def rollouts(size: Size) -> Found:
         with serving(size, kind) as engine:
             engine.add_policy("speaker", "base", train=False)
             work = jobs(size, [speaker(size, engine)], size.episodes)
-
-            def play(work: list[Job] = work) -> int:
-                nonlocal asked
-                episodes = wait_for(rollout(work, live=2 * len(work)))
-                asked = prompts(episodes)
-                return sampled(episodes)
-
-            count = play()
-            rates[what] = count / seconds(play, size.rounds, warm=False)
+            own = not issubclass(kind, VllmEngine)
+            play = Timed(lambda work=work: wait_for(rollout(work, live=2 * len(work))))
+            for _ in range(1 if own else 1 + size.rounds):  # vLLM starts in its first
+                episodes = play()
+            rates[what] = sampled(episodes) / median(play.taken[0 if own else 1 :])
+            asked = prompts(episodes)
     model = base(size)
 
     def straight() -> int:
-        return sum(generate(model, rows[n : n + 64], size.tokens) for rows in asked for n in range(0, len(rows), 64))
+        return sum(
+            generate(model, rows[n : n + ROWS], size.tokens) for rows in asked for n in range(0, len(rows), ROWS)
+        )
 
-    rates["generate, one call a turn"] = sum(map(len, asked)) * size.tokens / seconds(straight, size.rounds, warm=False)
+    rates["generate, one call a turn"] = sum(map(len, asked)) * size.tokens / seconds(straight, 1, warm=False)
     plain = rates["generate, one call a turn"]
     for what, rate in rates.items():
         against = "" if rate == plain else f"transformers generate, one call a turn: {plain:,.0f}"
@@ -430,7 +433,10 @@ def trl_steps(size: Size, rows: Sequence[TokenRow], skipped: dict[str, str]) -> 
             synchronize()
             begun.append(time.perf_counter())
 
-    data = [{"input_ids": list(r.ids), "completion_mask": [int(m) for m in r.mask]} for r in rows]
+    data = [
+        {"input_ids": list(r.ids), "labels": [i if m else -100 for i, m in zip(r.ids, r.mask, strict=True)]}
+        for r in rows
+    ]
     with tempfile.TemporaryDirectory() as folder:
         each = max(1, size.micro[0] // len(rows[0].ids))
         trainer = SFTTrainer(
@@ -508,7 +514,7 @@ def online(size: Size, engine: EmbeddedEngine, name: str, staleness: int, adapte
     """The loop on the dialogue, one policy in both seats."""
     engine.add_policy(name, "base", adapter=adapter)
     policy = speaker(size, engine, name)
-    learner = learner_of(engine, name, size.micro[adapter is None])
+    learner = learner_of(engine, name, size.micro[1])  # vLLM has its memory beside it
     return Online(
         env=ENV,
         params={"words": size.words},
@@ -568,8 +574,15 @@ def two(size: Size) -> Found:
                 for learner in learners:
                     step(learner, [rows], units)
 
-            taken = seconds(both, size.steps)
+            try:
+                taken = seconds(both, size.steps)
+            except torch.OutOfMemoryError:
+                out.skipped[f"two policies, {kind}"] = f"out of memory at {memory_mib():,.0f} MiB"
+                continue
             out.figures[kind] = {"positions_per_s": positions / taken, "peak_mib": memory_mib()}
+    out.bars.extend((f"two policies, {k}", found["positions_per_s"], "positions/s") for k, found in out.figures.items())
+    if len(out.figures) < 2:
+        return out
     lora, whole = out.figures["LoRA"], out.figures["whole"]
     shown = f"{lora['positions_per_s']:,.0f} positions/s"
     against = f"two whole models: {whole['positions_per_s']:,.0f}"
@@ -580,9 +593,6 @@ def two(size: Size) -> Found:
         out.rows.append(
             row("their memory", f"{peaks[0]:,.0f} MiB", f"two whole models: {peaks[1]:,.0f}", peaks[0] / peaks[1])
         )
-    out.bars.extend(
-        (f"two policies, {kind}", out.figures[kind]["positions_per_s"], "positions/s") for kind in out.figures
-    )
     return out
 
 
@@ -689,13 +699,14 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = chosen.out or (Path(folder) / "results" if chosen.dry else RESULTS)
         begin, left = time.perf_counter(), []
+        least = 0 if chosen.dry else 60  # seconds in which a part may come to its end
         for size in [DRY.name] if chosen.dry else chosen.sizes:
             for part in chosen.parts:
                 path = out / "gpu" / f"{part}.{size}.json"
                 if path.exists():
                     continue
                 limit = chosen.budget - (time.perf_counter() - begin)
-                problem = in_a_process(part, size, out, limit) if limit > 0 else "the budget is used up"
+                problem = in_a_process(part, size, out, limit) if limit > least else "the budget is used up"
                 left += [f"{part}.{size}: {problem}"] if problem else []
                 print(f"gpu: {part}, {size}: {problem or json.loads(path.read_text())['took_s']}", flush=True)
         result = assemble(out, [DRY.name] if chosen.dry else list(SIZES))
