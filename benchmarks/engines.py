@@ -28,7 +28,7 @@ SHAPES: dict[str, tuple[dict[str, int], dict[int, int]]] = {
     "5 M (width 256, 6 layers)": ({"width": 256, "layers": 6, "heads": 4}, {1: 5, 16: 5, 64: 3, 256: 2}),
     "34 M (width 512, 8 layers)": ({"width": 512, "layers": 8, "heads": 8}, {1: 5, 16: 3, 64: 1}),
 }
-"""Models, and rounds by episodes at once. vLLM's attention on a CPU has no heads of 16, so the smallest has two of 32."""
+"""Models, and rounds by episodes at once. The smallest has two heads of 32: vLLM has none of 16 on a CPU."""
 TURNS, TOKENS = 2, 16
 """Turns of each of the two seats, and tokens a reply."""
 
@@ -99,7 +99,9 @@ def run(*, quick: bool) -> dict[str, Any]:
         ),
         "rows": rows,
         "notes": [
-            f"vLLM {version} (CPU build).",
+            f"vLLM {version} (CPU build). Rounds by episodes at once, for each size: "
+            + "; ".join(", ".join(f"{n} at {count}" for count, n in rounds.items()) for _, rounds in SHAPES.values())
+            + ".",
             f"The same in CPU time of all processes, which other work on the machine disturbs less: {cpu}.",
         ],
         "sides": sides,
