@@ -5,7 +5,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test test-adapters test-scale test-vllm check-all lint bench prove system clean
+.PHONY: help demo test test-adapters test-scale test-vllm check-all lint bench bench-engines bench-gpu bench-gpu-dry prove system clean
 help:
 	@echo "make demo    train by self-play on this machine, and write runs/demo/report.html (a few minutes)"
 	@echo "make test    lint, types and all fast tests"
@@ -15,6 +15,9 @@ help:
 	@echo "make check-all    palaestra check on every environment, with the instances of 10,000 seeds a split"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   speed, side by side with the alternatives; results in benchmarks/results"
+	@echo "make bench-engines    the embedded engine and vLLM side by side, in .venv-vllm"
+	@echo "make bench-gpu    what one GPU gives, ten minutes a call; a second call goes on"
+	@echo "make bench-gpu-dry    the same with a tiny model on the CPU, in .venv-vllm: does every branch run?"
 	@echo "make prove   the long proofs: learning by seed, kills, replay; results in docs/proofs"
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -63,6 +66,16 @@ check-all: .venv/.ready system
 bench: .venv/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[classic]"
 	$(BIN)/python -m benchmarks
+
+bench-engines: .venv-vllm/.ready
+	.venv-vllm/bin/python -m benchmarks engines
+
+# On a machine with a GPU the environment is the user's: palaestra[train,vllm], and trl where it is to be compared.
+bench-gpu:
+	$(PYTHON) -m benchmarks.gpu
+
+bench-gpu-dry: .venv-vllm/.ready
+	.venv-vllm/bin/python -m benchmarks.gpu --dry
 
 prove: .venv/.ready system
 	$(BIN)/python -m proofs

@@ -101,6 +101,11 @@ def _packable(config: Any) -> str | None:
     return attention if attention in ("sdpa", "eager") and not windowed else None
 
 
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. An accelerator is not waited for: from pinned memory it fetches in its own time."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def _logits(lm: Any, hidden: Tensor) -> Tensor:
     """The head's logits in float32, with the three scalings that transformers applies outside of it."""
     config = lm.config.get_text_config()
@@ -168,6 +173,7 @@ class Learner:
         activate: Callable[[], object] | None = None,
         checkpointing: bool = False,
         peers: Peers | None = None,
+        compile: str | None = None,
         check: bool = True,
     ) -> None:
         """A learner.
@@ -187,6 +193,8 @@ class Learner:
                 third more time, for activations that no longer grow with what is inside a layer.
             peers: the processes that `module` (and the value head) is sharded over. All call the same methods in the
                 same order, each with its own rows; metrics are over the rows of all, scores those of its own rows.
+            compile: a back-end of `torch.compile` for the transformer, such as "inductor": for long runs on an
+                accelerator, since each adapter and each number of dimensions is compiled anew.
             check: compare packed, padded and the module's own logits on a few tokens, now.
         Raises:
             ScenarioError: packing does not give the module's own log-probabilities.
@@ -200,6 +208,7 @@ class Learner:
         self.packing, self.head_chunk = packing, head_chunk
         self.autocast, self.activate = autocast, activate or (lambda: None)
         self.checkpointing, self.peers = checkpointing, peers
+        self._compiled = torch.compile(causal_lm(module).base_model, backend=compile, dynamic=True) if compile else None
         self.step = 0
         self.skipped = 0
         """Steps that were not taken because the gradient was not finite."""
@@ -260,7 +269,7 @@ class Learner:
             out, size = self._forward(self.module, whole, batch, work)
             data, known_N = self._units(whole, batch, out, scores, goal.reduction)
             if proximal is not None:
-                data = data._replace(proximal_N=_trained(proximal, whole, batch).to(data.logprobs_N.device))
+                data = data._replace(proximal_N=_sent(_trained(proximal, whole, batch), data.logprobs_N.device))
             loss = goal.loss(data) / max(divisors.trained, 1.0)
             for name, weight in weights.items():
                 if weight:
@@ -304,15 +313,15 @@ class Learner:
         lr = self.schedule.at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm or math.inf)
-        norm = self.peers.full(norm) if self.peers else norm
-        if not bool(torch.isfinite(norm)):
+        norm_all = nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm or math.inf)
+        norm = float(self.peers.full(norm_all) if self.peers else norm_all)
+        if not math.isfinite(norm):
             self.skipped += 1
-        elif float(norm) > 0:
+        elif norm > 0:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return {"grad_norm": float(norm), "lr": lr, "skipped": float(self.skipped)}
+        return {"grad_norm": norm, "lr": lr, "skipped": float(self.skipped)}
 
     def logprobs(self, module: nn.Module, rows: Sequence[Row]) -> list[Scores]:
         """What `module` says of each row, without gradient, through the same code as training."""
@@ -458,18 +467,20 @@ class Learner:
 
     def _forward(self, module: nn.Module, rows: Sequence[Row], batch: MicroBatch, work: Work) -> tuple[Output, int]:
         """The predictions of a micro-batch, and how many token positions were computed."""
-        where = layout(rows, batch, packing=self.packing)
         lm = causal_lm(module)
         device = next(lm.parameters()).device
+        where = layout(rows, batch, packing=self.packing, chains_causal=device.type != "cpu")
 
         def put(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+            return _sent(torch.from_numpy(np.ascontiguousarray(array)), device)
+
+        transformer = self._compiled if self._compiled is not None and module is self.module else lm.base_model
 
         def compute() -> tuple[Tensor, Tensor, Tensor]:
             saving = self.checkpointing and torch.is_grad_enabled()
             with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
                 with recomputed(lm) if saving else nullcontext():
-                    hidden_BTD = lm.base_model(
+                    hidden_BTD = transformer(
                         input_ids=put(where.ids_BT),
                         position_ids=put(where.positions_BT),
                         attention_mask=self._mask(lm, where.visible_BTT, put),
@@ -513,7 +524,12 @@ class Learner:
         starts = range(0, len(hidden_CD), self.head_chunk)
         bounds = np.searchsorted(where.head_Q, [*starts, len(hidden_CD)])  # queries are in the order of their heads
         parts = [
-            checkpoint(chunk, hidden_CD[c : c + self.head_chunk], head_Q[a:b] - c, target_Q[a:b], use_reentrant=False)
+            checkpoint(
+                chunk,
+                *(hidden_CD[c : c + self.head_chunk], head_Q[a:b] - c, target_Q[a:b]),
+                use_reentrant=False,
+                preserve_rng_state=False,  # nothing is drawn
+            )
             for c, a, b in zip(starts, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
         ]
         return torch.cat(parts)
@@ -567,10 +583,10 @@ class Learner:
         device = out.tokens_N.device
 
         def put(numbers: list[float]) -> Tensor:
-            return torch.tensor(numbers, dtype=torch.float32, device=device)
+            return _sent(torch.tensor(numbers, dtype=torch.float32), device)
 
-        at_M = torch.tensor([m for m, _ in drawn], dtype=torch.long, device=device)
-        chosen_M = torch.tensor([r.chosen for _, r in drawn], dtype=torch.long, device=device)
+        at_M = _sent(torch.tensor([m for m, _ in drawn], dtype=torch.long), device)
+        chosen_M = _sent(torch.tensor([r.chosen for _, r in drawn], dtype=torch.long), device)
         logprobs_N = torch.cat([out.tokens_N, out.legal_MK[at_M, chosen_M]]) if drawn else out.tokens_N
         behavior_N = put(behavior)
         known_N = ~behavior_N.isnan()
@@ -588,14 +604,14 @@ class Learner:
                 legal_count_M=put([r.weight for _, r in choices]),
             )
         if scores is not None:
-            units = units._replace(reference_N=_trained(scores, rows, batch).to(device))
+            units = units._replace(reference_N=_sent(_trained(scores, rows, batch), device))
             if choices:
                 legal = torch.full(out.legal_MK.shape, MASKED)
                 for m, (i, _) in enumerate(choices):
                     own = scores[i].legal
                     assert own is not None, "a reference scores every choice"
                     legal[m, : len(own)] = own
-                units = units._replace(reference_legal_MK=legal.to(device))
+                units = units._replace(reference_legal_MK=_sent(legal, device))
         return units, known_N
 
     def _value_loss(self, rows: Sequence[Row], batch: MicroBatch, values_U: Tensor) -> Tensor:
@@ -603,7 +619,7 @@ class Learner:
         owners = [r for i in batch.rows if isinstance(r := rows[i], ValueRow)]
         weights = [r.weight * bool(r.targets) for r in owners for _ in r.positions]
         targets = [t for r in owners for t in (r.targets or [0.0] * len(r.positions))]
-        weight_U, target_U = values_U.new_tensor(weights), values_U.new_tensor(targets)
+        weight_U, target_U = (_sent(torch.tensor(x, dtype=values_U.dtype), values_U.device) for x in (weights, targets))
         return (0.5 * weight_U * (values_U - target_U) ** 2).sum()
 
     # -- start-up ------------------------------------------------------------------------------------------------
@@ -708,12 +724,22 @@ class Tally:
                 if data.reference_legal_MK is not None:
                     self.add("kl_exact", kl_exact(data), legal)
 
+    def _fetched(self) -> Floats:
+        """All of it as numbers, in one transfer from each device: doubles hold every float32 as it is."""
+        tensors = [t for pairs in self._parts.values() for pair in pairs for t in pair if isinstance(t, Tensor)]
+        numbers: dict[int, float] = {}
+        for device in {t.device for t in tensors}:
+            here = [t for t in tensors if t.device == device]
+            numbers |= zip(map(id, here), torch.stack([t.double() for t in here]).tolist(), strict=True)
+
+        def plain(value: Tensor | float | None) -> float | None:
+            return numbers[id(value)] if isinstance(value, Tensor) else value
+
+        return {name: [(numbers[id(part)], plain(of)) for part, of in pairs] for name, pairs in self._parts.items()}
+
     def means(self, gather: Callable[[Floats], list[Floats]] | None = None) -> dict[str, float]:
         """The metrics by name, over what all peers have added."""
-        own = {
-            name: [(float(p), None if of is None else float(of)) for p, of in pairs]
-            for name, pairs in self._parts.items()
-        }
+        own = self._fetched()
         every = gather(own) if gather else [own]
         out: dict[str, float] = {}
         for name in dict.fromkeys(name for tally in every for name in tally):

@@ -201,6 +201,7 @@ def learner_settings(
         "tokens_per_micro_batch": recipe.tokens_per_micro_batch,
         "packing": recipe.packing,
         "checkpointing": recipe.recompute,
+        "autocast": engine.dtype if engine.dtype == torch.bfloat16 else None,  # adapters are in float32
         "activate": lambda: engine.live(name),
     }
 
