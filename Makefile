@@ -19,6 +19,7 @@ help:
 	@echo "make bench-gpu    what one GPU gives, ten minutes a call; a second call goes on"
 	@echo "make bench-gpu-dry    the same with a tiny model on the CPU, in .venv-vllm: does every branch run?"
 	@echo "make prove   the long proofs: learning by seed, kills, replay; results in docs/proofs"
+	@echo "make prove-scale    the proofs that need vLLM and a Ray cluster"
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -80,6 +81,9 @@ bench-gpu-dry: .venv-vllm/.ready
 prove: .venv/.ready system
 	$(BIN)/python -m proofs
 	$(BIN)/python -m pytest -m slow
+
+prove-scale: .venv-vllm/.ready
+	.venv-vllm/bin/python -m proofs parts three_ways
 
 clean:
 	rm -rf .venv .venv-adapters .venv-vllm runs .pytest_cache .mypy_cache .ruff_cache
