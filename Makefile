@@ -5,7 +5,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test test-adapters test-scale test-vllm check-all lint bench bench-engines bench-gpu bench-gpu-dry prove system clean
+.PHONY: help demo test test-adapters test-scale test-vllm check-all lint bench bench-engines bench-gpu bench-gpu-dry prove prove-scale system clean
 help:
 	@echo "make demo    train by self-play on this machine, and write runs/demo/report.html (a few minutes)"
 	@echo "make test    lint, types and all fast tests"

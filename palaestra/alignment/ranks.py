@@ -201,11 +201,11 @@ class Ranks:
         self.handles = list(handles)
         self.timeout_s, self.grace_s = timeout_s, grace_s
         self._closed = closed
-        self._count = len(self.handles)
+        self._open = True
         self._broken: str | None = None
 
     def __len__(self) -> int:
-        return self._count
+        return len(self.handles)
 
     def ready(self) -> None:
         """Wait until every rank is built."""
@@ -294,11 +294,12 @@ class Ranks:
 
     def close(self) -> None:
         """End all ranks; again does nothing."""
-        handles, self.handles = self.handles, []
-        for handle in handles:
+        if not self._open:
+            return
+        self._open = False
+        for handle in self.handles:
             handle.close()
-        if handles:
-            self._closed()
+        self._closed()
         self._broken = self._broken or "the ranks of this learner were closed"
 
     # -- calls ---------------------------------------------------------------------------------------------------
