@@ -382,7 +382,7 @@ def connect(scale: ScaleSpec) -> tuple[Any, bool]:
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     try:
         if scale.ray == "local":
-            ray.init(num_cpus=max(os.cpu_count() or 1, scale.rollouts + scale.learners), **quiet)
+            ray.init("local", num_cpus=max(os.cpu_count() or 1, scale.rollouts + scale.learners), **quiet)
         else:
             ray.init(address=scale.ray, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -156,6 +156,17 @@ def test_a_killed_driver_resumes(nodes: Cluster, whole: Path, tmp_path: Path) ->
     assert same(whole, path)
 
 
+def test_a_ray_of_its_own_is_started_and_stopped(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    sets = [f"--set={s}" for s in (*SMALL, "scale.ray=local")]
+    command = [sys.executable, "-m", "palaestra", "train", "kuhn_selfplay", *sets, "--out", str(path)]
+    before = {p.pid for p in named("raylet")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert same(whole, path)
+    assert not [p for p in named("raylet") if p.pid not in before and p.status() != psutil.STATUS_ZOMBIE]
+
+
 def strange(name: str) -> Job:
     """An episode of an environment of `deadly.py`."""
     path = Path(__file__).parent / "deadly.py"
