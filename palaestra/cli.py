@@ -327,7 +327,7 @@ def train(
     from palaestra.scenarios import runs
 
     if dry_run:
-        print(json.dumps(loaded.model_dump(mode="json", exclude_none=True)) if as_json else runs.plan(loaded))
+        _show_plan(loaded, as_json)
         return
     _watch(lambda show: runs.train(loaded, out, show=show), as_json)
 
@@ -344,9 +344,26 @@ def resume(
 
     if dry_run:
         loaded = _scenario_of(run, settings)
-        print(json.dumps(loaded.model_dump(mode="json", exclude_none=True)) if as_json else runs.plan(loaded))
+        _show_plan(loaded, as_json)
         return
     _watch(lambda show: runs.resume(run, settings, show=show), as_json)
+
+
+def _show_plan(scenario: Scenario, as_json: bool) -> None:
+    """What would be done, and what memory it takes; refused where it does not fit."""
+    from palaestra.scenarios import runs
+    from palaestra.scenarios.memory import memory
+
+    print(json.dumps(scenario.model_dump(mode="json", exclude_none=True)) if as_json else runs.plan(scenario))
+    try:
+        needed = memory(scenario)
+    except ScenarioError as unknown:  # a model that is not here yet
+        if not as_json:
+            print(f"  {unknown}".replace("\n", f"\n{'':<12}"))
+        return
+    if not as_json:
+        print(needed.text())
+    needed.check(scenario.name or scenario.env)
 
 
 def _scenario_of(run: Path, settings: list[str]) -> Scenario:

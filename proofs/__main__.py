@@ -7,7 +7,20 @@ import sys
 
 ELSEWHERE = ("parts", "three_ways")
 """Those that need Ray and vLLM: `make prove-scale`."""
-NAMES = ("kills", "replay", "kuhn", "haggle", "staleness", "judges", "two_policies", "learning", "worlds", "clones")
+NAMES = (
+    "kills",
+    "replay",
+    "kuhn",
+    "haggle",
+    "staleness",
+    "judges",
+    "two_policies",
+    "learning",
+    "worlds",
+    "clones",
+    "memory",
+    "pipeline",
+)
 
 
 def main() -> None:

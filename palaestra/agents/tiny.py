@@ -52,6 +52,17 @@ def tiny(
         seed: of the weights. The global random state is left as it was.
     """
     words = tokenizer(texts, vocab=vocab)
+    config = config_of(words, width=width, layers=layers, heads=heads, kind=kind, context=context)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen3ForCausalLM(config) if isinstance(config, Qwen3Config) else LlamaForCausalLM(config)
+    return Loaded(model.float().eval(), words)
+
+
+def config_of(
+    words: PreTrainedTokenizerFast, *, width: int, layers: int, heads: int, kind: str, context: int
+) -> LlamaConfig | Qwen3Config:
+    """The shape of a tiny model with these words."""
     shape: dict[str, Any] = {
         "vocab_size": len(words),
         "hidden_size": width,
@@ -68,13 +79,7 @@ def tiny(
         "attn_implementation": "sdpa",
         "dtype": "float32",
     }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if kind == "qwen3":
-            model = Qwen3ForCausalLM(Qwen3Config(head_dim=width // heads, **shape))
-        else:
-            model = LlamaForCausalLM(LlamaConfig(**shape))
-    return Loaded(model.float().eval(), words)
+    return Qwen3Config(head_dim=width // heads, **shape) if kind == "qwen3" else LlamaConfig(**shape)
 
 
 def tokenizer(texts: Iterable[str], *, vocab: int = 1024) -> PreTrainedTokenizerFast:

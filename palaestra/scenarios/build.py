@@ -129,7 +129,7 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
                 remotes[spec.engine] = Remote(**home.openai.model_dump())
             policies[name] = _remote(spec, remotes[spec.engine])
             continue
-        base = _base(spec)
+        base = base_of(spec)
         if base not in renderers:
             loaded = _load(scenario, spec)
             engine.add_base(base, loaded.model, loaded.tokenizer)
@@ -167,7 +167,7 @@ def _remote(spec: PolicySpec, remote: Remote) -> RemotePolicy:
     )
 
 
-def _base(spec: PolicySpec) -> str:
+def base_of(spec: PolicySpec) -> str:
     """Policies with the same base share its weights: the same model, and for tiny ones the same shape."""
     return f"tiny {spec.tiny.model_dump_json()}" if spec.model == "tiny" else str(spec.model)
 

@@ -1,0 +1,237 @@
+"""The pipeline's simulation (`palaestra/alignment/pipeline.py`) against real runs, for 0, 1 and 2 steps ahead.
+
+Fed in: how long rollouts and learning take in a synchronous run, and how much slower both are while they share this
+machine, which is measured apart (both in threads of one process, with nothing of a run around them). Predicted: the
+share of the time in which the learner learns, and the length of a step. Then the same scenario is trained with that
+staleness. Real runs of all three take turns; the table has the medians over the rounds, and the range.
+
+Rollout and learning are threads of one Python process, so that models whose operations are short wait for each other's
+interpreter: where a step gets longer by overlapping, that is why. *Wide* is a model of width 256, whose operations are
+longer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from palaestra.alignment.pipeline import Forecast, Pipeline, Slowdown, simulate, steady
+from proofs.common import table, write
+
+STEPS, WARM, ROUNDS = 13, 3, 3
+SPAN_S = 5.0
+"""How long each way of sharing is measured, in a round."""
+QUIET = (
+    "run.record=false",
+    "run.checkpoint_every=1000000",
+    "eval.every=0",
+    "eval.instances=2",
+    f"recipe.steps={STEPS}",
+)
+CASES = {
+    "tools_rl": ("tools_rl", "policies.solver.clone=none"),
+    "tools_rl, wide": (
+        "tools_rl",
+        "policies.solver.clone=none",
+        "policies.solver.tiny={ width = 256, layers = 4, heads = 4 }",
+        "recipe.episodes=32",
+    ),
+}
+WAYS = ((1, False), (0, True), (1, True), (2, False), (2, True))
+"""Rollouts at once, and whether the learner learns."""
+
+
+class Steps(NamedTuple):
+    """What a run's metrics say, by step."""
+
+    rollout: list[float]
+    learn: list[float]
+    step: list[float]
+
+    @property
+    def learner(self) -> float:
+        return sum(self.learn) / sum(self.step)
+
+    @property
+    def step_s(self) -> float:
+        return sum(self.step) / len(self.step)
+
+
+def main() -> None:
+    """Measure, predict, compare."""
+    rows, data = [], {}
+    for name, (scenario, *settings) in CASES.items():
+        real: dict[int, list[Steps]] = {0: [], 1: [], 2: []}
+        rates: dict[tuple[int, bool], list[tuple[float, float]]] = {way: [] for way in WAYS}
+        load = []
+        for _ in range(ROUNDS):
+            load.append(os.getloadavg()[0])
+            for staleness, kept in real.items():
+                kept.append(run(scenario, (*settings, f"recipe.staleness={staleness}"), staleness))
+            for way, seen in sharing(scenario, settings).items():
+                rates[way].append(seen)
+        shared = slowdowns(
+            {way: tuple(median(side) for side in zip(*seen, strict=True)) for way, seen in rates.items()}
+        )
+        found = {}
+        for staleness, kept in real.items():
+            forecast = predict(real[0], shared, staleness)
+            learner, step_s = [s.learner for s in kept], [s.step_s for s in kept]
+            error = forecast.learner / median(learner) - 1
+            found[staleness] = {
+                "predicted": forecast._asdict(),
+                "learner": learner,
+                "step_s": step_s,
+                "error": error,
+            }
+            row = [name, staleness, f"{forecast.learner:.1%}", f"{median(learner):.1%}", f"{error:+.1%}"]
+            row += [f"{min(learner):.1%} to {max(learner):.1%}", f"{forecast.step_s:.2f}", f"{median(step_s):.2f}"]
+            row += [f"{forecast.step_s / median(step_s) - 1:+.0%}"]
+            rows.append(row)
+            print("  ", *row, flush=True)
+        data[name] = {
+            "runs": found,
+            "slowdown": {
+                f"{n} played{', learning' if learning else ''}": s._asdict() for (n, learning), s in shared.items()
+            },
+            "load": load,
+        }
+    worst = max(abs(r["error"]) for d in data.values() for r in d["runs"].values())
+    head = (
+        "scenario",
+        "ahead",
+        "predicted",
+        "measured",
+        "off by",
+        "range",
+        "step predicted, s",
+        "measured, s",
+        "off by",
+    )
+    factors = [
+        (name, way, f"{s['play']:.2f}", f"{s['learn']:.2f}")
+        for name, d in data.items()
+        for way, s in d["slowdown"].items()
+    ]
+    loads = sorted(load for d in data.values() for load in d["load"])
+    text = f"""# The simulated pipeline against real runs
+
+{__doc__}
+*Predicted* and *measured* are the learner's utilization. {STEPS} steps a run, the first {WARM} left out, {ROUNDS}
+rounds in turns, on {os.cpu_count()} cores. Where a round began, the machine's load average was
+{loads[0]:.1f} to {loads[-1]:.1f}.
+The largest error is {worst:.1%}.
+
+{table(head, rows)}
+
+How many times slower than alone, for what goes on at once:
+
+{table(("scenario", "at once", "play", "learning"), factors)}
+"""
+    write("pipeline", {"scenarios": data, "worst": worst}, text)
+
+
+def run(name: str, settings: Sequence[str], staleness: int) -> Steps:
+    """Train for some steps; the times of those in the middle."""
+    from palaestra.scenarios.runs import train
+    from palaestra.scenarios.scenario import Scenario
+
+    folder = Path(tempfile.mkdtemp(prefix="palaestra-pipeline-"))
+    try:
+        lines = train(Scenario.load(name, [*QUIET, *settings]), folder / "run").metrics()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    kept = lines[1 + WARM : len(lines) - staleness]  # at the end there is nothing more to begin
+    return Steps(*([line[f"time/{key}_s"] for line in kept] for key in ("rollout", "learn", "step")))
+
+
+def predict(synchronous: list[Steps], shared: dict[tuple[int, bool], Slowdown], staleness: int) -> Forecast:
+    """The forecast from what a synchronous run took: a batch is one job, its seconds drawn from those measured."""
+    rollout = [s for steps in synchronous for s in steps.rollout]
+    learn = [s for steps in synchronous for s in steps.learn]
+    rest = [s - r - e for steps in synchronous for s, r, e in zip(steps.step, steps.rollout, steps.learn, strict=True)]
+    pipeline = Pipeline(
+        episodes=1,
+        tokens=lambda rng: rng.choice(rollout),
+        token_s=steady(1.0),
+        learn=lambda rng: rng.choice(learn),
+        publish_s=median(rest),
+        staleness=staleness,
+        at_once=max(staleness, 1),
+        shared=lambda playing, learning: shared.get((playing, learning), Slowdown()),
+    )
+    return simulate(pipeline, steps=500)
+
+
+# -- what sharing costs ------------------------------------------------------------------------------------------------
+def sharing(name: str, settings: Sequence[str]) -> dict[tuple[int, bool], tuple[float, float]]:
+    """Rollouts a second of one thread, and updates a second, for each way of sharing; 0 for what does not go on."""
+    from palaestra.agents.episode import PolicyRef
+    from palaestra.agents.play import Envs, rollout, wait_for
+    from palaestra.scenarios.build import build
+    from palaestra.scenarios.scenario import Scenario
+
+    online = build(Scenario.load(name, [*QUIET, *settings]))
+    jobs = online.jobs(0)
+    for trainee in online.trainees:
+        online.engine.freeze(PolicyRef(trainee, 0))
+        online.engine.set_version(trainee, 1)  # version 0 is played from its copy, as in a run that is ahead
+    envs = Envs()
+
+    def play() -> Any:
+        return wait_for(rollout(jobs, live=online.live, envs=envs))
+
+    episodes = play()
+    for episode in episodes:
+        episode.scores["train"] = dict(online.signal(episode))
+    rows, _ = online.credit(episodes, {str(PolicyRef(t, 0)) for t in online.trainees})
+    online._refresh_references()
+
+    def learn() -> None:
+        for trainee in online.trainees:
+            online._learn(trainee, online.trainees[trainee], rows[trainee], 0.0)
+
+    learn()
+    return {way: together(play, learn, *way) for way in WAYS}
+
+
+def together(play: Callable[[], Any], learn: Callable[[], Any], players: int, learning: bool) -> tuple[float, float]:
+    """Rates of both for a while."""
+    until = time.perf_counter() + SPAN_S
+    tasks = [play] * players + [learn] * learning
+    rates = [0.0] * len(tasks)
+
+    def loop(index: int) -> None:
+        begun, count = time.perf_counter(), 0
+        while (now := time.perf_counter()) < until or count < 2:
+            tasks[index]()
+            count += 1
+        del now
+        rates[index] = count / (time.perf_counter() - begun)
+
+    threads = [threading.Thread(target=loop, args=(i,)) for i in range(len(tasks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return (sum(rates[:players]) / players if players else 0.0), (rates[-1] if learning else 0.0)
+
+
+def slowdowns(rates: dict[tuple[int, bool], tuple[float, ...]]) -> dict[tuple[int, bool], Slowdown]:
+    """By how much each is slower than alone."""
+    play, learn = rates[1, False][0], rates[0, True][1]
+    return {
+        (n, learning): Slowdown(play / p if n else 1.0, learn / u if learning else 1.0)
+        for (n, learning), (p, u) in rates.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
