@@ -70,7 +70,8 @@ def _base(scenario: Scenario, spec: PolicySpec, dtype: torch.dtype | None) -> Ba
 
 # -- the plan ----------------------------------------------------------------------------------------------------------
 class Part(NamedTuple):
-    """Something that lies in memory: all the time, or while the run `plays`, `learns` or `saves`."""
+    """Something that lies in memory: all the time, or while the run `starts`, `plays`, `learns` or
+    `saves`."""
 
     name: str
     bytes: int
@@ -204,9 +205,9 @@ def memory(scenario: Scenario) -> Plan:
         beside.append(Process("rollout worker", place, _seen([process, models, stored, *playing]), number=rollouts))
         playing = []
     if learners:
-        beside.append(
-            Process("learner", place, _seen([process, _shared(models, learners), *learning]), number=learners)
-        )
+        share = _shared(models, learners)
+        whole = Part("before sharing", models.bytes - share.bytes, "each makes the whole model first", "starts")
+        beside.append(Process("learner", place, _seen([process, share, whole, *learning]), number=learners))
         learning = []
     parts = [process, models, stored, *learning, *playing, *([saving] if device == "cpu" else [])]
     together = bool(scenario.recipe.staleness) and bool(learning and playing)

@@ -468,6 +468,7 @@ def plan(scenario: Scenario) -> str:
         "evaluation": f"{measure} on {scenario.eval.instances} held-out instances"
         + (f" against {', '.join(scenario.eval.against)}" if scenario.eval.against else "")
         + (f", every {scenario.eval.every} steps" if scenario.eval.every else ", at the start and the end"),
+        "scale": ", ".join(f"{k} {v}" for k, v in scenario.scale if v) or "one process",
         "writes": f"{next_path(RUNS, scenario.name or scenario.env)}/",
     }
     return "\n".join(f"  {key:<12}{value}" for key, value in lines.items())
