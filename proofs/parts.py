@@ -177,12 +177,15 @@ class Killer:
         if self.thread is not None:
             self.thread.join()
             self.thread = None
-            self.done += 1
             self.then()
         if self.left and metrics["step"] >= self.left[0]:
             self.left.pop(0)
-            self.thread = threading.Timer(self.rng.uniform(0, self.wait), self.do)
+            self.thread = threading.Timer(self.rng.uniform(0, self.wait), self._deed)
             self.thread.start()
+
+    def _deed(self) -> None:
+        self.do()
+        self.done += 1  # not where it raised
 
 
 def end(title: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import signal
 import tempfile
 import threading
 from collections import deque
@@ -431,6 +432,7 @@ class Process:
 
 def _serve(pipe: Connection, make: bytes) -> None:
     """The life of a process: make the rank, then answer calls until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, which finishes its step with us
     rank: Rank | None = None
     failed: Exception | None = None
     try:

@@ -203,6 +203,15 @@ def save(learner: Learner, folder: Path | str) -> None:
         save_parts(_tensors(learner, _moments(learner)), checkpoint_id=str(folder), no_dist=learner.peers is None)
 
 
+def read(folder: Path | str) -> dict[str, Tensor]:
+    """What `save` wrote, by name and whole, wherever it came from."""
+    saved = FileSystemReader(str(folder)).read_metadata().state_dict_metadata
+    state = {key: torch.zeros(of.size, dtype=of.properties.dtype) for key, of in saved.items()}  # type: ignore[union-attr]
+    with _quietly():
+        load_parts(state, checkpoint_id=str(folder), no_dist=True)
+    return state
+
+
 def restore(learner: Learner, folder: Path | str) -> None:
     """Continue from what `save` wrote, whatever the number of processes was then.
 

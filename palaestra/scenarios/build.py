@@ -62,6 +62,7 @@ def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None]
         params=dict(scenario.env_params),
         cast={seat: seated(scenario, policies, seat) for seat in scenario.make_env().seats},
         engine=engine,
+        policies=policies,
         trainees=trainees,
         recipe=scenario.recipe,
         estimator=estimator(scenario.recipe),

@@ -28,13 +28,17 @@ from palaestra.agents.play import Job
 from palaestra.agents.policy import Policy, player
 from palaestra.agents.remote import RemotePolicy
 from palaestra.agents.workers import Here, cut
-from palaestra.alignment.ranks import Parts, Rank, RankLost, Ranks, local
+from palaestra.alignment.ranks import LearnerLost, Parts, Rank, RankLost, Ranks, local
+from palaestra.envs.script import ScriptedEnv
 from palaestra.errors import EngineError, MissingExtraError
 from palaestra.scenarios.build import build, learner_settings
 from palaestra.scenarios.scenario import ScaleSpec, Scenario
 
 DEATHS = 5
 """Workers that may die over the same jobs before the jobs are held to be at fault."""
+STARTS = 3
+"""How often a worker may fail to be built, by its own fault, before the run ends."""
+CLOSE_S = 5.0
 PATIENCE_S = 600.0
 """How long a run waits for a worker where none is alive: the time to bring up another node."""
 ROOM_S = 10.0
@@ -61,6 +65,18 @@ def _plain(policy: Policy) -> Any:
     return policy.label
 
 
+def _at_home(plain: Any, policies: Mapping[str, Policy], env: type[ScriptedEnv]) -> Policy:
+    """The policy that was made plain, from the same policies in this process."""
+    if isinstance(plain, str):
+        return player(env, plain.removeprefix("player:"))
+    for name, policy in policies.items():
+        if isinstance(policy, LanguagePolicy) and "ref" in plain and name == plain["ref"].name:
+            return dataclasses.replace(policy, **plain)
+        if isinstance(policy, RemotePolicy) and "ref" not in plain and policy.model == plain["model"]:
+            return dataclasses.replace(policy, **plain)
+    raise EngineError(f"a rollout worker has no policy for {plain}")
+
+
 class Worker:
     """What an actor does. `scenario` is the driver's, as TOML."""
 
@@ -81,8 +97,16 @@ class Worker:
     def play(self, packed: Sequence[Packed], weights: Mapping[PolicyRef, Any]) -> list[bytes]:
         """Play, with the given weights (by version, where they lie); the records as they are written to a file."""
         self._take(weights)
-        jobs = [p.job._replace(cast={seat: self._seated(seat, who) for seat, who in p.cast.items()}) for p in packed]
+        env = self.scenario.env_class
+        jobs = [
+            p.job._replace(cast={seat: _at_home(who, self.online.policies, env) for seat, who in p.cast.items()})
+            for p in packed
+        ]
         return [encode(episode) for episode in self.here.ready(jobs)()]
+
+    def close(self) -> None:
+        """Remove what was written for engines elsewhere."""
+        self.online.close()
 
     def _take(self, weights: Mapping[PolicyRef, Any]) -> None:
         """Have the versions that are asked for, and no others: the newest of a policy live, the others as copies."""
@@ -129,13 +153,18 @@ class RayWorkers:
     """
 
     def __init__(self, scenario: Scenario, note: Callable[[str], None] = lambda text: None) -> None:
-        self._ray, self._own = connect(scenario.scale)
+        self._ray, self._own = connect(scenario)
+        self._environment = inherited(scenario)
         self._note = note
         self._count = scenario.scale.rollouts
         self._scenario = scenario.toml()
         self._sent = {name for name, spec in scenario.policies.items() if spec.train or spec.clone}
         self._weights: dict[PolicyRef, Any] = {}
         self._closed = threading.Event()
+        self._why = ""
+        """Why a worker did not start."""
+        self._failed: Exception | None = None
+        """Something that no other worker would do better."""
         gpu = torch.cuda.is_available()
         self._bundle = {"CPU": 1.0, "GPU": 1.0} if gpu else {"CPU": 1.0}
         self._group = self._ray.util.placement_group([self._bundle] * self._count, strategy="SPREAD")
@@ -173,10 +202,12 @@ class RayWorkers:
     def close(self) -> None:
         """Stop the workers, and give their places back."""
         self._closed.set()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        idle = []
         while not self._idle.empty():
-            self._ray.kill(self._idle.get()[1])
-        self._ray.util.remove_placement_group(self._group)
+            idle.append(self._idle.get()[1])
+        self._ray.wait([worker.close.remote() for worker in idle], num_returns=len(idle) or 1, timeout=CLOSE_S)
+        self._ray.util.remove_placement_group(self._group)  # with whoever still plays: nobody will ask
+        self._threads.shutdown(wait=True, cancel_futures=True)
         if self._own:
             self._ray.shutdown()
 
@@ -195,19 +226,23 @@ class RayWorkers:
             num_cpus=self._bundle["CPU"],
             num_gpus=self._bundle.get("GPU", 0),
             scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=place),
-            runtime_env={"env_vars": inherited()},
+            runtime_env={"env_vars": self._environment},
         )
 
         def wait() -> None:
-            delay = 1.0
+            tries = 0
             while not self._closed.is_set():
                 worker = actor.remote(self._scenario, self._count)
                 try:
                     self._ray.get(worker.ping.remote())
                 except Exception as error:  # whatever it was: the next one may live; a run without any ends by itself
-                    self._note(f"rollout worker {place}: did not start, {_first_line(error)}")
-                    self._closed.wait(delay)
-                    delay = min(2 * delay, 30.0)
+                    tries += 1
+                    inside = getattr(error, "actor_init_failed", False)
+                    self._why = _line(error, last=inside)
+                    if inside and tries == STARTS:
+                        self._failed = EngineError(f"no rollout worker can be built: {self._why}")
+                    self._note(f"rollout worker {place}: did not start, {self._why}")
+                    self._closed.wait(min(2.0**tries, 30.0))
                     continue
                 self._idle.put((place, worker))
                 return
@@ -216,7 +251,7 @@ class RayWorkers:
 
     def _play(self, part: list[Packed], weights: Mapping[PolicyRef, Any]) -> list[bytes]:
         """A part played by whoever is idle; by another one where that one dies."""
-        from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+        from ray.exceptions import RayError, RayTaskError
 
         for _ in range(DEATHS):
             place, worker = self._next()
@@ -225,10 +260,10 @@ class RayWorkers:
             except RayTaskError as error:
                 self._idle.put((place, worker))
                 raise error.cause from error
-            except (RayActorError, ActorUnavailableError) as error:
-                self._note(
-                    f"rollout worker {place}: lost, {_first_line(error)}; another plays its {len(part)} episodes"
-                )
+            except RayError as error:  # its process, its node, or its memory
+                if self._closed.is_set():
+                    raise EngineError("the rollout workers were closed") from error
+                self._note(f"rollout worker {place}: lost, {_line(error)}; another plays its {len(part)} episodes")
                 self._ray.kill(worker)
                 self._begin(place)
                 continue
@@ -243,12 +278,16 @@ class RayWorkers:
     def _next(self) -> tuple[int, Any]:
         began = time.monotonic()
         while not self._closed.is_set() and time.monotonic() - began < PATIENCE_S:
+            if self._failed is not None:
+                raise self._failed
             try:
                 return self._idle.get(timeout=1.0)
             except queue.Empty:
                 continue
+        if self._closed.is_set():
+            raise EngineError("the rollout workers were closed")
         raise EngineError(
-            f"no rollout worker is there for {PATIENCE_S:.0f} s\n"
+            f"no rollout worker is there for {PATIENCE_S:.0f} s{': ' * bool(self._why)}{self._why}\n"
             "  see `ray status`; `palaestra resume` goes on from the last checkpoint"
         )
 
@@ -257,30 +296,54 @@ class RayWorkers:
 def parts(scenario: str, name: str) -> Parts:
     """What a rank trains: a policy of a scenario in TOML, as the driver made it before anything was learned."""
     parsed = Scenario.parse(tomllib.loads(scenario))
-    engine = build(parsed.model_copy(update={"scale": ScaleSpec()}), start=False).engine
+    parsed.scale = ScaleSpec()
+    for spec in parsed.engines.values():
+        spec.kind = "transformers" if spec.kind == "vllm" else spec.kind  # nothing is sampled here
+    engine = build(parsed, start=False).engine
     return Parts(engine.live(name), engine.parameters(name), learner_settings(parsed.recipe, engine, name))
 
 
-def ranks(scenario: Scenario, name: str) -> Ranks:
+def ranks(scenario: Scenario, name: str, note: Callable[[str], None] = lambda text: None) -> Ranks:
     """`scale.learners` processes that share the weights of a policy: with Ray its actors, without on this machine.
 
     Raises:
         LearnerLost: one of them could not be built.
+        EngineError: there is no room for them.
     """
     make = partial(parts, scenario.toml(), name)
     count = scenario.scale.learners
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if not scenario.scale.ray:
         return local(make, count, device=device)
-    ray, _ = connect(scenario.scale)
+    ray, own = connect(scenario)
     bundle = {"CPU": 1.0, "GPU": 1.0} if device == "cuda" else {"CPU": 1.0}
     group = ray.util.placement_group([bundle] * count, strategy="PACK")
-    handles = [RankActor(ray, group, place, bundle) for place in range(count)]
-    address = handles[0].address()
-    for place, handle in enumerate(handles):
-        handle.start(place, count, address, make, "cuda:0" if device == "cuda" else "cpu")
-    made = Ranks(handles, closed=lambda: ray.util.remove_placement_group(group))
-    made.ready()
+    if not group.wait(ROOM_S):
+        free = {resource: ray.available_resources().get(resource, 0.0) for resource in bundle}
+        need = f"{count} learners of {name}, {bundle} each, with {free} free"
+        note(f"waiting for room: {need}")
+        if not group.wait(PATIENCE_S):
+            ray.util.remove_placement_group(group)
+            raise EngineError(f"no room for {need}\n  lower scale.learners or scale.rollouts, or add nodes")
+    handles = [RankActor(ray, group, place, bundle, inherited(scenario)) for place in range(count)]
+
+    def closed() -> None:
+        ray.util.remove_placement_group(group)
+        if own:
+            ray.shutdown()
+
+    made = Ranks(handles, closed=closed)
+    try:
+        address = handles[0].call("address").result()
+        for place, handle in enumerate(handles):
+            handle.call("__init__", place, count, address, make, device="cuda:0" if device == "cuda" else "cpu")
+        made.ready()
+    except RankLost as error:
+        made.close()
+        raise LearnerLost(f"learner of {name}: {error}") from error
+    except BaseException:
+        made.close()
+        raise
     return made
 
 
@@ -291,7 +354,7 @@ class Seat:
         self._rank: Rank | None = None
         self._failed: Exception | None = None
 
-    def address(self) -> str:
+    def _address(self) -> str:
         """Where the ranks may meet: a free port of this node."""
         import ray
 
@@ -301,7 +364,9 @@ class Seat:
             return f"tcp://{host}:{free.getsockname()[1]}"
 
     def call(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Make the rank (`Rank`'s arguments), or call one of its methods."""
+        """Say where the ranks may meet, make the rank (`Rank`'s arguments), or call one of its methods."""
+        if method == "address":
+            return self._address()
         if method == "__init__":
             try:
                 self._rank = Rank(*arguments, **named)
@@ -316,7 +381,7 @@ class Seat:
 class RankActor:
     """A handle to a rank that is a Ray actor."""
 
-    def __init__(self, ray: Any, group: Any, place: int, bundle: dict[str, float]) -> None:
+    def __init__(self, ray: Any, group: Any, place: int, bundle: dict[str, float], environment: dict[str, str]) -> None:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         self._ray = ray
@@ -326,19 +391,10 @@ class RankActor:
                 num_cpus=bundle["CPU"],
                 num_gpus=bundle.get("GPU", 0),
                 scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place),
-                runtime_env={"env_vars": inherited()},
+                runtime_env={"env_vars": environment},
             )
             .remote()
         )
-
-    def address(self) -> str:
-        """Where the ranks may meet, if this is the first of them."""
-        found: str = self._ray.get(self._actor.address.remote())
-        return found
-
-    def start(self, rank: int, world: int, address: str, make: Callable[[], Parts], device: str) -> None:
-        """Have the rank made; the calls that follow wait for it, and fail where it fails."""
-        self.call("__init__", rank, world, address, make, device=device)
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a method called."""
@@ -353,7 +409,7 @@ class RankActor:
             elif isinstance(error, RayTaskError):
                 done.set_exception(error.cause)
             elif isinstance(error, RayError):
-                done.set_exception(RankLost(f"its actor is gone: {_first_line(error)}"))
+                done.set_exception(RankLost(f"its actor is gone: {_line(error)}"))
             else:
                 done.set_exception(error)
 
@@ -365,7 +421,7 @@ class RankActor:
         self._ray.kill(self._actor)
 
 
-def connect(scale: ScaleSpec) -> tuple[Any, bool]:
+def connect(scenario: Scenario) -> tuple[Any, bool]:
     """Ray, connected as `scale.ray` says, and whether it is this run's own; a connection that is there is kept.
 
     Raises:
@@ -377,27 +433,31 @@ def connect(scale: ScaleSpec) -> tuple[Any, bool]:
         import ray
     except ImportError:
         raise MissingExtraError('scale.ray needs Ray\n  pip install "palaestra[scale]"') from None
+    scale = scenario.scale
     if ray.is_initialized():
         return ray, False
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     try:
         if scale.ray == "local":
-            ray.init("local", num_cpus=max(os.cpu_count() or 1, scale.rollouts + scale.learners), **quiet)
+            needed = scale.rollouts + scale.learners * len(scenario.trained)
+            ray.init("local", num_cpus=max(os.cpu_count() or 1, needed), **quiet)
         else:
             ray.init(address=scale.ray, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(
-            f"scale.ray = {scale.ray!r}: {_first_line(error)}\n"
+            f"scale.ray = {scale.ray!r}: {_line(error)}\n"
             '  start one with `ray start --head`, or set scale.ray = "local"'
         ) from error
     return ray, scale.ray == "local"
 
 
-def inherited() -> dict[str, str]:
-    """What the processes of a cluster take over from this one's environment."""
-    names = ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "HF_HOME", "PYTHONPATH")
-    return {name: os.environ[name] for name in names if name in os.environ}
+def inherited(scenario: Scenario) -> dict[str, str]:
+    """What the processes of a cluster take over from this one's environment: the keys of servers too."""
+    names = {"OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "HF_HOME", "HF_TOKEN", "PYTHONPATH"}
+    names |= {engine.openai.key_env for engine in scenario.engines.values() if engine.kind == "openai"}
+    return {name: os.environ[name] for name in sorted(names) if name in os.environ}
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _line(error: BaseException, *, last: bool = False) -> str:
+    """What an error says in one line: the first, or where it quotes another error the last."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-last]

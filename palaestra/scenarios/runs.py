@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -96,9 +96,15 @@ class _Training:
         self.history: list[dict[str, Any]] = []
         self.barking: set[str] = set()
         self.seconds = 0.0
+        self.online: Online | None = None
+        """What is to be closed."""
 
     def begin(self) -> RunDir:
         self.show.begin(self.scenario, self.run)
+        return self._loop(self._begun)
+
+    def _begun(self) -> Online:
+        """The parts at step 0, which is measured and saved."""
         self.run.forget(-1)  # a run that was cut before its first checkpoint begins anew
         online = self._build()
         for trainee in online.trainees.values():
@@ -110,11 +116,11 @@ class _Training:
                 self.run.save_version(PolicyRef(name, 0), online.engine.state(name))
         self._log(online, {}, [])
         self._checkpoint(online)
-        return self._loop(online)
+        return online
 
     def go_on(self) -> RunDir:
         self.show.begin(self.scenario, self.run)
-        return self._loop(self._restored())
+        return self._loop(self._restored)
 
     def _restored(self) -> Online:
         """The parts as the last checkpoint has them."""
@@ -130,7 +136,7 @@ class _Training:
 
     def _build(self, *, start: bool = True) -> Online:
         """The moving parts, and those of them that are elsewhere."""
-        online = build(self.scenario, start=start, show=self.show.note)
+        self.online = online = build(self.scenario, start=start, show=self.show.note)
         if self.scenario.scale.ray and self.scenario.scale.rollouts:
             from palaestra.scenarios.cluster import RayWorkers
 
@@ -140,42 +146,48 @@ class _Training:
 
             for name, trainee in online.trainees.items():
                 assert isinstance(trainee.learner, Learner)
-                trainee.here, trainee.learner = trainee.learner, ranks(self.scenario, name)
+                trainee.here, trainee.learner = trainee.learner, ranks(self.scenario, name, self.show.note)
         return online
 
-    def _loop(self, online: Online) -> RunDir:
+    def _loop(self, make: Callable[[], Online]) -> RunDir:
         """Steps to the end; where a learner's process is lost, on from the last checkpoint with new ones."""
         lost_at, losses = -1, 0
-        while True:
-            try:
-                return self._steps(online)
-            except LearnerLost as error:
-                losses = losses + 1 if online.done <= lost_at else 1
-                lost_at = max(lost_at, online.done)
-                if losses > LOSSES or not self.run.checkpoints():
-                    raise
-                self.show.note(f"{str(error).splitlines()[0]}; on from the last checkpoint with a new learner")
-            finally:
-                online.close()
-                for line in accounts(online.cast):
-                    self.show.note(line)
-            online = self._restored()
+        with ExitStack() as stack:
+            interrupted: Callable[[], bool] | None = None
+            while True:
+                try:
+                    online = make()
+                    interrupted = interrupted or stack.enter_context(_first_interrupt_waits())
+                    return self._steps(online, interrupted)
+                except LearnerLost as error:
+                    done = self.online.done if self.online else -1
+                    losses = losses + 1 if done <= lost_at else 1
+                    lost_at = max(lost_at, done)
+                    if losses > LOSSES:
+                        raise
+                    self.show.note(f"{str(error).splitlines()[0]}; on from the last checkpoint with a new learner")
+                finally:
+                    if self.online is not None:
+                        self.online.close()
+                        for line in accounts(self.online.cast):
+                            self.show.note(line)
+                        self.online = None
+                make = self._restored if self.run.checkpoints() else self._begun
 
-    def _steps(self, online: Online) -> RunDir:
+    def _steps(self, online: Online, interrupted: Callable[[], bool]) -> RunDir:
         begun = time.perf_counter() - self.seconds
         gc.collect()
         gc.freeze()  # a full collection over everything that torch imports costs 0.2 s, and finds nothing
-        with _first_interrupt_waits() as interrupted:
-            while online.done < self.scenario.recipe.steps:
-                episodes, metrics = online.step()
-                self.seconds = time.perf_counter() - begun
-                self._log(online, metrics, episodes)
-                last = online.done == self.scenario.recipe.steps
-                if last or interrupted() or online.done % self.scenario.run.checkpoint_every == 0:
-                    self._checkpoint(online)
-                if interrupted() and not last:
-                    self.run.describe(status="interrupted", seconds=round(self.seconds, 1))
-                    raise KeyboardInterrupt
+        while online.done < self.scenario.recipe.steps:
+            episodes, metrics = online.step()
+            self.seconds = time.perf_counter() - begun
+            self._log(online, metrics, episodes)
+            last = online.done == self.scenario.recipe.steps
+            if last or interrupted() or online.done % self.scenario.run.checkpoint_every == 0:
+                self._checkpoint(online)
+            if interrupted() and not last:
+                self.run.describe(status="interrupted", seconds=round(self.seconds, 1))
+                raise KeyboardInterrupt
         self.run.describe(status="finished", seconds=round(self.seconds, 1))
         self.show.end(self.run)
         return self.run
@@ -216,7 +228,13 @@ class _Training:
         def shards(folder: Path) -> None:
             for name, trainee in online.trainees.items():
                 if isinstance(trainee.learner, Ranks):
-                    trainee.learner.save(folder / f"learner-{name}")
+                    place = folder.absolute() / f"learner-{name}"
+                    trainee.learner.save(place)
+                    if not (place / ".metadata").exists():
+                        raise CheckpointError(
+                            f"{place}: the learner's processes wrote it, and it is not here\n"
+                            "  the run directory must be one that all nodes see: --out"
+                        )
 
         self.run.save(online.done, state, tensors, keep=self.scenario.run.keep, also=shards)
 
@@ -258,20 +276,23 @@ def restore(online: Online, run: RunDir, state: Mapping[str, Any], tensors: Mapp
     online.done = state["step"]
     for label in state["versions"]:
         ref = PolicyRef.parse(label)
-        online.engine.freeze(ref, run.load_version(ref))
+        if ref.name in online.trainees or ref in run.versions():  # else it is as it was built
+            online.engine.freeze(ref, run.load_version(ref))
     for name, trainee in online.trainees.items():
         saved = tensors["policies"][name]
         online.engine.load(name, saved["weights"])
         online.engine.set_version(name, online.done)
-        folder = run.checkpoint(online.done) / f"learner-{name}"
+        folder = run.checkpoint(online.done).absolute() / f"learner-{name}"
         if isinstance(trainee.learner, Ranks) and folder.is_dir():
             trainee.learner.restore(folder)
         elif folder.is_dir():
             assert isinstance(trainee.learner, Learner)
             sharding.restore(trainee.learner, folder)
-        else:
+        elif "learner" in saved:
             trainee.send()
             trainee.learner.load_state_dict(saved["learner"])
+        else:
+            raise CheckpointError(f"{folder}: gone, and with it the optimizer of {name}")
     for ref in run.versions():
         if ref.name not in online.trainees:
             online.engine.load(ref.name, run.load_version(ref))
@@ -497,6 +518,10 @@ def diff(a: Path | str, b: Path | str, exact: bool = False) -> list[str]:
     _, state_a, tensors_a = one.peek()
     _, state_b, tensors_b = two.peek()
     out += _tree_diff("state", state_a, state_b) + _tree_diff("tensors", tensors_a, tensors_b)
+    folders = [r.checkpoint(r.checkpoints()[-1]) for r in (one, two)]
+    for name in sorted({p.name for folder in folders for p in folder.glob("learner-*")}):
+        shards = [sharding.read(folder / name) if (folder / name).is_dir() else {} for folder in folders]
+        out += _tree_diff(name, *shards)
     for folder in ("episodes", "eval", "versions"):
         names = {p.name for r in (one, two) for p in (r.path / folder).glob("*")}
         for name in sorted(names):

@@ -368,8 +368,15 @@ class Scenario(Table):
                     )
         if recipe.staleness:
             adapters = [name for name in self.trained if self.policies[name].adapter]
+            elsewhere = bool(self.scale.ray and self.scale.rollouts)
             here = [
-                n for n in adapters if self.engines.get(self.policies[n].engine, EngineSpec()).kind == "transformers"
+                n
+                for n in adapters
+                if not elsewhere
+                and (
+                    self.policies[n].act == "score"
+                    or self.engines.get(self.policies[n].engine, EngineSpec()).kind == "transformers"
+                )
             ]
             if recipe.objective == "reinforce" and recipe.importance_cap is None and not recipe.unclipped:
                 out.append(
@@ -379,8 +386,15 @@ class Scenario(Table):
                 )
             out += [
                 f"recipe.staleness: policies.{name} is an adapter on a base that the learner uses too\n"
-                '      set [engines.local] kind = "vllm", or learn whole weights'
+                '      set [engines.local] kind = "vllm" and act = "text", or scale.ray and scale.rollouts,'
+                " or learn whole weights"
                 for name in here
+            ]
+            out += [
+                f"engines.{name}.vllm.sleep: while it sleeps for the learner it cannot play ahead\n"
+                "      set sleep = false, or recipe.staleness = 0"
+                for name, engine in self.engines.items()
+                if engine.vllm.sleep and not elsewhere
             ]
         if self.scale.ray and not (self.scale.rollouts or self.scale.learners):
             out.append(

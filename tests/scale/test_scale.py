@@ -130,11 +130,14 @@ def test_a_lost_node_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Path) 
     assert same(whole, run.path) and any("lost" in note for note in show.notes)
 
 
-def test_learners_are_actors_and_a_killed_one_costs_nothing(nodes: Cluster, tmp_path: Path) -> None:
+def test_learners_are_actors_and_a_killed_one_costs_nothing(
+    nodes: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the actors are elsewhere, and a run's path may be relative
     alone = ("scale.rollouts=0", "scale.learners=2")
     here = runs.train(scenario(*alone), tmp_path / "here")
     show = At(3, lambda: named("ray::Seat")[0].kill())
-    there = runs.train(scenario(*alone, f'scale.ray="{nodes.address}"'), tmp_path / "there", show=show)
+    there = runs.train(scenario(*alone, f'scale.ray="{nodes.address}"'), Path("there"), show=show)
     assert same(here.path, there.path)
     assert any("of 2" in note and "on from the last checkpoint" in note for note in show.notes)
 
@@ -189,6 +192,30 @@ def test_what_goes_wrong_in_an_episode_stays_in_its_record(nodes: Cluster) -> No
     try:
         (episode,) = made.ready([strange("Broken")])()
         assert episode.failure is not None and "on purpose" in episode.failure.message
+    finally:
+        made.close()
+
+
+def test_learners_without_room_say_so(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROOM_S", 0.2)
+    monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+    notes: list[str] = []
+    with pytest.raises(EngineError, match=r"no room for 9 learners of player, .*lower scale.learners"):
+        module.ranks(scenario(f'scale.ray="{nodes.address}"', "scale.learners=9"), "player", notes.append)
+    assert "waiting for room: 9 learners" in notes[0]
+
+
+def test_a_worker_that_cannot_be_built_ends_the_run_with_the_reason(
+    nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STARTS", 1)
+    asked = scenario(f'scale.ray="{nodes.address}"', "scale.rollouts=1")
+    monkeypatch.setattr(Scenario, "toml", lambda self: "env = 'nothing of that name'")
+    made = RayWorkers(asked)
+    monkeypatch.undo()
+    try:
+        with pytest.raises(EngineError, match="no rollout worker can be built"):
+            made.ready([strange("Broken")])()
     finally:
         made.close()
 

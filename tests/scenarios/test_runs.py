@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from palaestra.agents.episode import PolicyRef, read_episodes
+from palaestra.agents.play import Job
 from palaestra.alignment.run import RunDir
 from palaestra.errors import CheckpointError, ScenarioError
 from palaestra.scenarios import runs
+from palaestra.scenarios.build import build
 from palaestra.scenarios.scenario import Scenario
 
 SMALL = [
@@ -148,11 +150,46 @@ def test_replies_that_have_become_too_unlikely_are_left_out(tmp_path: Path) -> N
     assert {line["masked/player"] for line in wide} == {0}
 
 
+def test_a_past_self_is_kept_as_long_as_it_plays() -> None:
+    league = ("league.every=1", "league.limit=1", "league.matchmaking=uniform", "league.share=1.0")
+    online = build(small("recipe.staleness=2", *league))
+    for name in online.trainees:
+        online._freeze(PolicyRef(name, 0))
+    seated: dict[int, set[PolicyRef]] = {}
+    jobs = online.jobs
+
+    def watched(step: int | None = None) -> list[Job]:
+        found = jobs(step)
+        seated[online.done if step is None else step] = {p.ref for job in found for p in job.cast.values()}
+        return found
+
+    online.jobs = watched  # type: ignore[method-assign]
+    past = 0
+    try:
+        for _ in range(5):
+            online.step()
+            for step in {online.done, online.done + 1} & seated.keys():  # begun, perhaps still being played
+                past += any(ref.version < step - 2 for ref in seated[step])
+                assert {ref.version for ref in seated[step]} <= {*online.engine.frozen("player")}
+    finally:
+        online.close()
+    assert past  # else there was nothing to keep
+
+
+def test_a_reference_that_nobody_trains_is_there_again_after_a_resume(tmp_path: Path) -> None:
+    fixed = ('policies.foe={ model = "tiny", act = "score", tiny = { width = 32 } }', "recipe.kl.to=foe@0")
+    with pytest.raises(Stop):
+        runs.train(small(*fixed), tmp_path / "cut", show=StopAt(3))
+    runs.resume(tmp_path / "cut")
+    runs.train(small(*fixed), tmp_path / "whole")
+    assert runs.diff(tmp_path / "whole", tmp_path / "cut", exact=True) == []
+
+
 def test_old_episodes_without_a_trust_region_are_refused_unless_asked_for_twice() -> None:
     with pytest.raises(ScenarioError, match="has no trust region, for episodes up to 2 versions old"):
         small("recipe.staleness=2", "recipe.objective=reinforce")
     assert small("recipe.staleness=2", "recipe.objective=reinforce", "recipe.unclipped=true")
-    with pytest.raises(ScenarioError, match='kind = "vllm", or learn whole weights'):
+    with pytest.raises(ScenarioError, match="or scale.ray and scale.rollouts, or learn whole weights"):
         small("recipe.staleness=1", "policies.player.adapter.rank=4")
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from palaestra.alignment import sharding
+from palaestra.alignment.ranks import Process
 from palaestra.alignment.run import RunDir
 from palaestra.scenarios import runs
 from palaestra.scenarios.scenario import Scenario
@@ -42,6 +46,24 @@ class KillsARank(runs.Silent):
             [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())][-1].kill()
 
 
+class Busy:
+    """Answers from a process of its own."""
+
+    def answer(self) -> int:
+        return 7
+
+
+def test_ctrl_c_is_the_drivers(tmp_path: Path) -> None:
+    handle = Process(Busy)
+    try:
+        assert handle.call("answer").result(60) == 7
+        assert handle.process.pid
+        os.kill(handle.process.pid, signal.SIGINT)
+        assert handle.call("answer").result(60) == 7
+    finally:
+        handle.close()
+
+
 def gap(one: RunDir, two: RunDir) -> float:
     """The largest difference between the weights of two runs at their last checkpoints."""
     a, b = (run.peek()[2]["policies"]["player"]["weights"] for run in (one, two))
@@ -57,6 +79,9 @@ def test_two_processes_learn_what_one_learns_and_a_killed_one_costs_nothing(tmp_
     assert [m["step"] for m in two.metrics()] == [0, 1, 2, 3, 4]
     for a, b in zip(one.metrics()[1:], two.metrics()[1:], strict=True):
         assert abs(a["loss/player"] - b["loss/player"]) < 1e-5
+
+    moments = sharding.read(two.checkpoint(4) / "learner-player")
+    assert [int(n) for n in moments["step, skipped"]] == [4, 0] and any("exp_avg" in name for name in moments)
 
     # and on: what two have written is read by one, and what one has written by two
     after = runs.resume(two.path, ["recipe.steps=6", "scale.learners=0"])

@@ -28,7 +28,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -40,7 +40,7 @@ from palaestra.agents import batching
 from palaestra.agents.engines import Completion, Sampling, vllm_transfer
 from palaestra.agents.engines.embedded import EmbeddedEngine, GenerateJob, score
 from palaestra.agents.episode import PolicyRef
-from palaestra.errors import EngineError
+from palaestra.errors import EngineError, MismatchError
 
 T = TypeVar("T")
 PROBE, REPLY = 300, 24
@@ -149,8 +149,7 @@ class VllmEngine(EmbeddedEngine):
                 return await super().generate(prefix, sampling, policy, seed)
             served, deaths = None, self._deaths
             try:
-                served = self._ready(policy)
-                served.leases[policy] += 1
+                served = self._ready(policy, lease=True)
                 reply = self._reply(served, prefix, sampling, policy, seed)
                 return await batching.apart(served.server.ask(reply))
             except Exception:
@@ -173,6 +172,12 @@ class VllmEngine(EmbeddedEngine):
         if self._is_served(policy):
             self._ready(policy)
 
+    def prepare(self, refs: Sequence[PolicyRef]) -> None:
+        """Give vLLM those of the versions that it serves."""
+        for ref in refs:
+            if self._is_served(ref):
+                self._ready(ref)
+
     def rest(self) -> None:
         """Between rollouts: with `sleep`, vLLM's memory is the learner's until the next request."""
         if self.sleep and self.device.type != "cpu":
@@ -185,10 +190,12 @@ class VllmEngine(EmbeddedEngine):
         policy = self._policy(ref.name)
         return policy.adapter is not None or ref.version == policy.version
 
-    def _ready(self, ref: PolicyRef) -> _Served:
-        """The vLLM that has the version, which is started or given it where it must be."""
+    def _ready(self, ref: PolicyRef, *, lease: bool = False) -> _Served:
+        """The vLLM that has the version, which is started or given it where it must be; with a lease it keeps it."""
         with self._lock:
-            return self._given(ref)
+            served = self._given(ref)
+            served.leases[ref] += lease
+            return served
 
     def _given(self, ref: PolicyRef) -> _Served:
         policy = self._policy(ref.name)
@@ -201,11 +208,21 @@ class VllmEngine(EmbeddedEngine):
         if policy.adapter is None:
             if served.version != ref.version:
                 self._send(served, ref)
-                self._verify(served, ref)
+                try:
+                    self._verify(served, ref)
+                except EngineError:
+                    served.version = -1  # it has been given none that it may be asked for
+                    raise
         elif ref not in served.adapters:
             served.adapters[ref] = self._adapter(served, ref)
             self._tidy()
-            self._verify(served, ref)
+            if ref in self.verified:  # before vLLM died: its file is the same, and the learner may be at work
+                return served
+            try:
+                self._verify(served, ref)
+            except EngineError:
+                del served.adapters[ref]
+                raise
         return served
 
     def _settings(self, base: str, *, lora: bool) -> dict[str, Any]:
@@ -299,7 +316,7 @@ class VllmEngine(EmbeddedEngine):
         """Sample with vLLM, score with the learner, compare.
 
         Raises:
-            EngineError: they do not agree; nothing that vLLM samples of this version may be trained on.
+            MismatchError: they do not agree; nothing that vLLM samples of this version may be trained on.
         """
         context, vocab = self.context(ref.name), self._base(self._policy(ref.name).base).model.config.get_text_config()
         rng = random.Random(f"probe|{ref.name}")
@@ -309,14 +326,14 @@ class VllmEngine(EmbeddedEngine):
         module = self.module(ref)
         ((again,),) = score(module, [(prompt, [reply.ids])], min_rows=self.min_rows)
         gap = max(abs(a - b) for a, b in zip(reply.logprobs, again, strict=True))
-        self.verified[ref] = gap
         limit = self.tolerance or TOLERANCE.get(next(module.parameters()).dtype, 1e-3)
         if not gap <= limit:
-            raise EngineError(
+            raise MismatchError(
                 f"{ref}: vLLM and the learner differ by {gap:.2g} nats at a token, after it was published\n"
                 f"  at most {limit:g} is allowed (engine setting `tolerance`); training on such tokens would be wrong\n"
                 '  run `palaestra doctor`; engine kind = "transformers" samples from the learner\'s own weights'
             )
+        self.verified[ref] = gap
 
     def _tidy(self) -> None:
         """Take from vLLM the adapters that no request uses and nobody may ask for again."""
@@ -350,6 +367,8 @@ class VllmEngine(EmbeddedEngine):
         from vllm.inputs import TokensPrompt
 
         published = served.adapters.get(ref)
+        if published is None and self._policy(ref.name).adapter is not None:
+            raise EngineError(f"{ref}: vLLM no longer has it")  # without its adapter the base would speak
         self._asked += 1
         params = SamplingParams(
             temperature=sampling.temperature,

@@ -21,7 +21,7 @@ import torch
 from palaestra.agents.engines.embedded import EmbeddedEngine
 from palaestra.agents.episode import Episode, PolicyRef, Trajectory
 from palaestra.agents.language import LanguagePolicy
-from palaestra.agents.play import Job, wait_for
+from palaestra.agents.play import Job
 from palaestra.agents.policy import Cast, Policy
 from palaestra.agents.workers import Here, Workers
 from palaestra.alignment.credit import Advantages, Estimator, GroupStats, Sample, gae
@@ -113,6 +113,8 @@ class Online:
     seed: int = 0
     done: int = 0
     """Steps taken."""
+    policies: dict[str, Policy] = field(default_factory=dict)
+    """Every policy of the scenario, by name."""
     opponent: Policy | None = None
     """Who holds the league's fixed seat."""
     references: dict[str, PolicyRef] = field(default_factory=dict)
@@ -164,21 +166,27 @@ class Online:
 
     def close(self) -> None:
         """Wait for what is under way; nothing is asked any more."""
+        self.workers.close()
         self.ahead.close()
         for trainee in self.trainees.values():
             if isinstance(trainee.learner, Ranks):
                 trainee.learner.close()
-        self.workers.close()
         self.engine.close()
 
     def _begin(self, step: int) -> None:
         """Play a step's episodes with the present versions, of which copies stay as long as they play."""
         refs = tuple(self._present_refs())
-        if self.ahead.staleness:
-            for ref in refs:
-                self._hold(ref)
-                wait_for(self.engine.publish(ref))
-        self.ahead.begin(step, refs, self.workers.ready(self.jobs(step)))
+        if not self.ahead.staleness:
+            self.ahead.begin(step, refs, self.workers.ready(self.jobs(step)))
+            return
+        for ref in refs:
+            self._hold(ref)
+        jobs = self.jobs(step)
+        seated = {p.ref for job in jobs for p in job.cast.values() if isinstance(p, LanguagePolicy)}
+        if isinstance(self.workers, Here):
+            self.engine.prepare(sorted(seated))  # now: later the learner is at work on what is published
+        playing = frozenset(ref for ref in seated if ref.name in self.trainees)
+        self.ahead.begin(step, refs, self.workers.ready(jobs), playing)
 
     def jobs(self, step: int | None = None) -> list[Job]:
         """The episodes of a step (default: the next). Seeds, casts and every draw follow from the run's seed and it."""
