@@ -2,9 +2,9 @@
 
 S = 0 is the synchronous loop. Nothing else differs between the rows, the step size neither; only the last row has
 another objective, and was added when the one before it was seen. What was said before the runs: a row is within the
-noise if its mean over the seeds lies within two standard deviations of the synchronous runs (of single runs, over seeds)
-of their mean. Of every run it is counted how many of the episodes that were begun were trained on, how old they were,
-and how long they were in the mean.
+noise if its mean over the seeds lies within two standard deviations (of single synchronous runs, over seeds) of the
+synchronous mean. Of every run it is counted how many of the episodes that were begun were trained on, how old they
+were, and how long they were in the mean.
 """
 
 from __future__ import annotations
