@@ -13,6 +13,7 @@ import torch
 
 from palaestra.agents.engines.embedded import EmbeddedEngine
 from palaestra.agents.episode import Episode, PolicyRef
+from palaestra.agents.families import FamilyRenderer, family_of
 from palaestra.agents.language import LanguagePolicy
 from palaestra.agents.models import Loaded, load
 from palaestra.agents.policy import Cast, Policy, player
@@ -118,6 +119,7 @@ def opponent(scenario: Scenario, policies: Mapping[str, Policy], text: str) -> P
 
 def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
     policies: dict[str, Policy] = {}
+    tokenizers: dict[str, Any] = {}
     renderers: dict[str, Renderer] = {}
     remotes: dict[str, Remote] = {}
     for name, spec in scenario.policies.items():
@@ -131,10 +133,14 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
             policies[name] = _remote(spec, remotes[spec.engine])
             continue
         base = base_of(spec)
-        if base not in renderers:
+        family = "" if spec.renderer == "template" else family_of(spec.renderer, str(spec.model))
+        if base not in tokenizers:
             loaded = _load(scenario, spec)
             engine.add_base(base, loaded.model, loaded.tokenizer)
-            renderers[base] = Renderer(loaded.tokenizer)
+            tokenizers[base] = loaded.tokenizer
+        style = f"{base} {family} {sorted(spec.renderer_options.items())}"
+        if style not in renderers:
+            renderers[style] = _renderer(tokenizers[base], family, spec.renderer_options)
         adapter = None
         if spec.adapter:
             adapter = {"rank": spec.adapter.rank, "alpha": spec.adapter.alpha or 2 * spec.adapter.rank}
@@ -143,7 +149,7 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
         policies[name] = LanguagePolicy(
             ref=PolicyRef(name),
             engine=engine,
-            renderer=renderers[base],
+            renderer=renderers[style],
             act=spec.act,
             max_tokens=spec.max_tokens,
             temperature=spec.temperature,
@@ -154,6 +160,10 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
             legal=spec.legal,
         )
     return policies
+
+
+def _renderer(tokenizer: Any, family: str, options: Mapping[str, Any]) -> Renderer:
+    return FamilyRenderer(tokenizer, family, options=options) if family else Renderer(tokenizer, options=options)
 
 
 def _remote(spec: PolicySpec, remote: Remote) -> RemotePolicy:

@@ -16,12 +16,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
+from palaestra.agents.families import family_of
 from palaestra.alignment.credit import ESTIMATORS
 from palaestra.alignment.exploit import GAMES
 from palaestra.alignment.recipe import Count, LeagueSpec, Positive, Recipe, Table
 from palaestra.envs.registry import absolute, env_class, names
 from palaestra.envs.script import ScriptedEnv, play_random
-from palaestra.errors import PalaestraError, ScenarioError, nearest
+from palaestra.errors import MissingExtraError, PalaestraError, ScenarioError, nearest
 
 LIBRARY = Path(__file__).parent / "library"
 
@@ -73,6 +74,11 @@ class PolicySpec(Table):
     max_tokens: Positive = 64
     temperature: float = Field(1.0, ge=0)
     history: Literal["keep", "drop"] = "keep"
+    renderer: str = "template"
+    """How messages become tokens: by the tokenizer's chat "template"; or by the package "renderers", as of the family
+    that it knows the model under, or of the family that is named ("renderers:qwen3")."""
+    renderer_options: dict[str, Any] = {}
+    """Variables of the template, or settings of the family: `{ enable_thinking = false }`."""
     legal: bool = False
     """Record the legal actions of free replies, for exact entropy and KL over them."""
     show_rules: bool | None = None
@@ -310,13 +316,27 @@ class Scenario(Table):
             if spec.model is not None and spec.engine not in engines:
                 out.append(f"{at}.engine: no engine named {spec.engine!r}\n      {nearest(spec.engine, engines)}")
             elif spec.model is not None and engines[spec.engine].kind == "openai":
-                wrong = {"train": spec.train, "act": spec.act == "score", "clone": spec.clone, "adapter": spec.adapter}
+                wrong: dict[str, Any] = {
+                    "train": spec.train,
+                    "act": spec.act == "score",
+                    "clone": spec.clone,
+                    "adapter": spec.adapter,
+                    "renderer": spec.renderer != "template",
+                    "renderer_options": spec.renderer_options,
+                }
                 out += [
                     f"{at}.{key}: its engine {spec.engine!r} is a server elsewhere, which only speaks\n"
                     "      take it out, or choose an engine of another kind"
                     for key, value in wrong.items()
                     if value
                 ]
+            elif spec.model is not None and spec.renderer != "template":
+                try:
+                    family_of(spec.renderer, spec.model)
+                except MissingExtraError:
+                    pass  # not wrong, only not here: said where it is needed
+                except ScenarioError as error:
+                    out.append(f"{at}.renderer: {error}".replace("\n  ", "\n      "))
             if spec.clone:
                 for seat, who in spec.clone.players.items():
                     if seat not in env.seats:
