@@ -121,11 +121,14 @@ def test_a_killed_worker_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Pa
 
 
 def test_a_lost_node_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Path) -> None:
-    show = At(
-        2,
-        lambda: nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False),
-        lambda: nodes.add_node(num_cpus=1, object_store_memory=STORE),
-    )
+    def lose() -> None:
+        before = {p.pid for p in named("ray::Worker")}
+        nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
+        began = time.monotonic()
+        while before <= {p.pid for p in named("ray::Worker")} and time.monotonic() - began < 60:
+            os.sched_yield()  # its worker goes when it misses its node
+
+    show = At(2, lose, lambda: nodes.add_node(num_cpus=1, object_store_memory=STORE))
     run = runs.train(scenario(f'scale.ray="{nodes.address}"'), tmp_path / "run", show=show)
     assert same(whole, run.path) and any("lost" in note for note in show.notes)
 
