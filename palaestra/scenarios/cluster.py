@@ -131,16 +131,6 @@ class Worker:
                 else:
                     engine.freeze(ref, state)
 
-    def _seated(self, seat: str, who: Any) -> Policy:
-        if isinstance(who, dict) and "ref" in who:
-            return dataclasses.replace(self.online.speakers()[who["ref"].name], **who)
-        default = self.online.cast[seat]
-        if isinstance(who, dict):
-            assert isinstance(default, RemotePolicy), f"{seat}: a server's model sits where the scenario seats it"
-            return dataclasses.replace(default, **who)
-        kind, _, name = who.partition(":")
-        return player(self.scenario.env_class, name) if kind == "player" else default
-
 
 class RayWorkers:
     """`scale.rollouts` workers in a placement group, and what they are sent.
@@ -205,7 +195,8 @@ class RayWorkers:
         idle = []
         while not self._idle.empty():
             idle.append(self._idle.get()[1])
-        self._ray.wait([worker.close.remote() for worker in idle], num_returns=len(idle) or 1, timeout=CLOSE_S)
+        if idle:
+            self._ray.wait([worker.close.remote() for worker in idle], num_returns=len(idle), timeout=CLOSE_S)
         self._ray.util.remove_placement_group(self._group)  # with whoever still plays: nobody will ask
         self._threads.shutdown(wait=True, cancel_futures=True)
         if self._own:
