@@ -41,13 +41,17 @@ class Side(NamedTuple):
 
 
 def in_turns(
-    sides: Mapping[str, Callable[[], float]], rounds: int, clock: Callable[[], float] = time.process_time
+    sides: Mapping[str, Callable[[], float]],
+    rounds: int,
+    clock: Callable[[], float] = time.process_time,
+    *,
+    warm: bool = True,
 ) -> dict[str, Side]:
     """Run every side once to warm up, then all of them `rounds` times in turns. A side returns the units it did.
 
-    `clock` gives the CPU seconds so far: of this process, or of others with it.
+    `clock` gives the CPU seconds so far: of this process, or of others with it. Without `warm` they are warm already.
     """
-    for side in sides.values():
+    for side in sides.values() if warm else ():
         side()
     out = {name: Side([], [], []) for name in sides}
     for _ in range(rounds):

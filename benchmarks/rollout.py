@@ -62,8 +62,8 @@ def prompts(episodes: Sequence[Episode]) -> list[list[list[int]]]:
 def generate(model: Any, rows: Sequence[Sequence[int]], tokens: int) -> int:
     """transformers' own `generate`: padded on the left, exactly `tokens` new tokens a row."""
     width = max(map(len, rows))
-    ids = torch.tensor([[0] * (width - len(r)) + list(r) for r in rows])
-    mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows])
+    ids = torch.tensor([[0] * (width - len(r)) + list(r) for r in rows], device=model.device)
+    mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=model.device)
     config = GenerationConfig(
         max_new_tokens=tokens, min_new_tokens=tokens, do_sample=True, top_k=0, pad_token_id=0, eos_token_id=None
     )

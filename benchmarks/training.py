@@ -53,15 +53,15 @@ def trajectories(turns: int, batch: int) -> list[TokenRow]:
     return rows
 
 
-def by_turn(rows: list[TokenRow], turns: int) -> list[list[TokenRow]]:
+def by_turn(rows: list[TokenRow], turns: int, told: int = TOLD, said: int = SAID) -> list[list[TokenRow]]:
     """The same trained tokens with a sequence of its own for each turn; those of one length together."""
     out = []
     for turn in range(turns):
-        end = (turn + 1) * (TOLD + SAID)
-        mask = [False] * (end - SAID) + [True] * SAID
-        part = [r.positive[turn * SAID] + r.negative[turn * SAID] for r in rows]
+        end = (turn + 1) * (told + said)
+        mask = [False] * (end - said) + [True] * said
+        part = [r.positive[turn * said] + r.negative[turn * said] for r in rows]
         out.append(
-            [TokenRow.of("p", r.ids[:end], mask, [-6.0] * SAID, a) for r, a in zip(rows, part, strict=True)],
+            [TokenRow.of("p", r.ids[:end], mask, [-6.0] * said, a) for r, a in zip(rows, part, strict=True)],
         )
     return out
 

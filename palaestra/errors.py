@@ -22,6 +22,10 @@ class EngineError(PalaestraError, RuntimeError):
     """An engine cannot do what was asked: an unknown policy version, a prompt over the context length."""
 
 
+class MismatchError(EngineError):
+    """Engine and learner disagree about the same weights. No episode may go on: what it samples would be trained on."""
+
+
 class ScenarioError(PalaestraError, ValueError):
     """A scenario, a setting or a combination of settings is wrong."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 
+ELSEWHERE = ("parts", "three_ways")
+"""Those that need Ray and vLLM: `make prove-scale`."""
 NAMES = (
     "kills",
     "replay",
     "kuhn",
     "haggle",
+    "staleness",
     "judges",
     "two_policies",
     "learning",

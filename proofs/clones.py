@@ -35,7 +35,7 @@ def report() -> None:
 
 
 def cell(name: str, level: int) -> Cell:
-    """A policy of 0.1 million weights in all seats, after 1,600 demonstrations at level 0, 400 above."""
+    """A policy of 0.1 million weights in all seats, after 1,600 demonstrations at level 0, 160 above."""
     cls = registry.env_class(name)
     seats = cls(level=level).seats
     teachers = ", ".join(f'{seat} = "greedy"' for seat in seats)
@@ -43,10 +43,12 @@ def cell(name: str, level: int) -> Cell:
         f"env_params.level={level}",
         "policies.learner.norm=token",
         "policies.learner.tiny.context=2048",
-        f"policies.learner.clone={{ players = {{ {teachers} }}, batches = {25 if level else 100}, batch = 16 }}",
+        f"policies.learner.clone={{ players = {{ {teachers} }}, batches = {10 if level else 100}, batch = 16 }}",
         "recipe.packing=true",
-        "eval.instances=50",
+        f"eval.instances={20 if level else 50}",
     ]
+    if seats != cls().seats:
+        settings.append("cast={ " + ", ".join(f'{seat} = "learner"' for seat in seats) + " }")
     if cls.skill:
         settings.append(f"eval.measure={cls.skill}")
     elif len(seats) > 1:

@@ -35,8 +35,9 @@ class Cell(NamedTuple):
     label: str = ""
 
 
-def train_cell(cell: Cell) -> dict[str, Any]:
-    """Train one cell in this process; every evaluation's numbers, and the paired difference to the start."""
+def train_cell(cell: Cell, also: Callable[[Any], dict[str, Any]] = lambda run: {}) -> dict[str, Any]:
+    """Train one cell in this process; every evaluation's numbers, the paired difference to the start, and whatever
+    `also` reads from the run before it is thrown away."""
     from palaestra.alignment.evaluate import paired
     from palaestra.scenarios.runs import train
     from palaestra.scenarios.scenario import Scenario
@@ -60,6 +61,7 @@ def train_cell(cell: Cell) -> dict[str, Any]:
             "forfeited": run.metrics()[-1].get("forfeited", 0.0),
             "seconds": round(time.perf_counter() - began, 1),
             "cpu_s": round(time.process_time() - cpu, 1),
+            **also(run),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -100,6 +102,9 @@ def run_cells(
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(run, cell): cell for cell in left}
         for future in as_completed(futures):
+            if error := future.exception():  # the others go on, and are kept
+                print(f"  {_name(futures[future])}: {error}", flush=True)
+                continue
             result = future.result()
             done[_name(futures[future])] = result
             if keep:
@@ -108,6 +113,8 @@ def run_cells(
                     file.write(json.dumps(result) + "\n")
             first, last = value(result, 0), value(result, -1)
             print(f"  {_name(futures[future])}: {first:.3f} -> {last:.3f}  {result['cpu_s']} cpu s", flush=True)
+    if lost := [_name(c) for c in cells if _name(c) not in done]:
+        raise SystemExit(f"{len(lost)} cells failed: {', '.join(lost)}")
     return [done[_name(c)] for c in cells]
 
 

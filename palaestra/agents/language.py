@@ -161,7 +161,7 @@ class LanguageSitter:
         done: Completion = await policy.engine.generate(self.ids, policy.sampling, policy.ref, seed)
         self._trajectory.versions += [(len(self.ids) + start, version) for version, start in done.versions]
         self._append("sampled", done.ids, turn, done.logprobs)
-        text = policy.renderer.decode(done.ids)
+        text = policy.renderer.said(done.ids)
         self._said(text, done.stop, done.ids)
         return text
 
@@ -204,7 +204,7 @@ class LanguageSitter:
         asked = sum(isinstance(e, transcript.Probe) and e.seat == self.seat for e in request.env.events)
         seed = draw_seed(self.key, self.seat, "probe", asked)
         done: Completion = await policy.engine.generate(prefix, policy.sampling, policy.ref, seed)
-        return policy.renderer.decode(done.ids)
+        return policy.renderer.said(done.ids)
 
     @property
     def _trajectory(self) -> Trajectory:

@@ -14,7 +14,7 @@ from palaestra.agents.episode import Episode, Failure
 from palaestra.agents.policy import Cast, Scripted
 from palaestra.envs.registry import env_class
 from palaestra.envs.script import Request, ScriptedEnv
-from palaestra.errors import EngineError, EnvError, ScenarioError, nearest
+from palaestra.errors import EngineError, EnvError, MismatchError, ScenarioError, nearest
 
 T = TypeVar("T")
 
@@ -23,6 +23,9 @@ async def play(env: ScriptedEnv, cast: Cast, seed: int, key: str = "") -> Episod
     """One episode, seed to end. `key` names it in every random draw (default: the seed).
 
     What goes wrong on the way breaks off this episode only, and is recorded as its `failure`.
+
+    Raises:
+        MismatchError: an engine samples from other weights than it should; that is wrong for every episode.
     """
     key = key or str(seed)
     table = {seat: cast[seat].sit(seat, key) for seat in env.seats}
@@ -36,6 +39,8 @@ async def play(env: ScriptedEnv, cast: Cast, seed: int, key: str = "") -> Episod
         while waiting := env.waiting:
             answers = await gather(*(answer(request) for request in waiting.values()))
             env.submit(dict(zip(waiting, answers, strict=True)))
+    except MismatchError:
+        raise
     except Exception as error:
         failure = Failure(_boundary(error), f"{type(error).__name__}: {error}")
     trajectories = [t for sitter in table.values() for t in sitter.trajectories()]

@@ -86,7 +86,7 @@ class Renderer:
         names = {
             number: token.content
             for number, token in tokenizer.added_tokens_decoder.items()
-            if token.special or (token.content.strip() and token.content in self._template)
+            if token.special or (token.content.strip() and self._controls(token.content))
         }
         #: ids of the control tokens; none of them ever comes from content
         self.control_ids = frozenset(names)
@@ -95,11 +95,18 @@ class Renderer:
         self._beginnings: dict[str, tuple[int, ...]] = {}
         self._structures: dict[tuple[str, ...], Pieces] = {}
         self._tails: dict[tuple[str, ...], _Tail | None] = {}
+        self._probe()
 
+    def _controls(self, name: str) -> bool:
+        """Whether an added token that is not marked special is a control token nevertheless."""
+        return name in self._template
+
+    def _probe(self) -> None:
+        """Find out how conversations are written here."""
         self._has_system = self._renders("system", "user")
         self._repeats = self._renders("user", "user")
         self._closing = self._find_closing()
-        eos = tokenizer.eos_token_id
+        eos = self._tokenizer.eos_token_id
         ends = {*self._closing[-1:], *([] if eos is None else [eos])}
         #: tokens that end a reply: end of sequence and the template's end of turn
         self.stop_ids: tuple[int, ...] = tuple(sorted(ends))
@@ -170,6 +177,10 @@ class Renderer:
         end = len(ids) - 1 if ids and ids[-1] in self._stops else len(ids)
         text: str = self._core.decode(ids[:end], skip_special_tokens=True)
         return text
+
+    def said(self, ids: Sequence[int]) -> str:
+        """The text of a whole reply, with reasoning between `<think>` and `</think>`."""
+        return self.decode(ids)
 
     # -- content -------------------------------------------------------------------------------------------------
     def beginning(self, text: str) -> tuple[int, ...]:

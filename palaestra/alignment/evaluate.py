@@ -7,15 +7,16 @@ and intervals come from a bootstrap over instances, so games of one instance nev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from palaestra.agents.episode import Episode
-from palaestra.agents.play import Job, rollout, wait_for
+from palaestra.agents.play import Job
 from palaestra.agents.policy import Cast, Policy
+from palaestra.agents.workers import Here, Workers
 from palaestra.envs.script import SPLITS
 from palaestra.envs.transcript import Defaulted, Forfeited, Malformed
 
@@ -98,14 +99,14 @@ def evaluate(
     instances: int,
     *,
     first: int = EVAL_SEED,
-    live: int = 256,
-    on_episode: Callable[[Episode], None] | None = None,
+    workers: Workers | None = None,
     samples: int = 4,
 ) -> Evaluation:
     """Play `instances` seeds in every setting and collect the focal policy's measures.
 
     Measures are `return` (mean of the focal seats), every numeric or boolean gold fact, and the shares of focal
-    turns that were malformed, defaulted or forfeited. `settings` maps a label (an opponent) to its rotations.
+    turns that were malformed, defaulted or forfeited. `settings` maps a label (an opponent) to its rotations;
+    `workers` play (default: this process).
     """
     jobs, sat = [], []
     for label, rotated in settings.items():
@@ -114,7 +115,7 @@ def evaluate(
                 key = f"eval|{label}|{index}|{i}"
                 jobs.append(Job(env, params, setting.cast, first + i, key, f"{first + i}", "eval"))
                 sat.append(setting.focal)
-    episodes = wait_for(rollout(jobs, live=live, on_episode=on_episode))
+    episodes = (workers or Here()).ready(jobs)()
     found: dict[str, dict[int, list[float]]] = {}
     seats: dict[str, dict[int, list[float]]] = {}
     failed = 0

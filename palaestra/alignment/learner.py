@@ -4,7 +4,7 @@ Whatever the rows, one step is the same: all their tokens are laid out so that w
 (`packing.py`); a micro-batch is one forward of the transformer; only the hidden states from which something is
 predicted go through the language-model head, in chunks whose logits are recomputed in the backward pass. From the
 logits on everything is float32. Packed and padded rows give the module's own numbers, which is asserted on the real
-module when a learner is made.
+module when a learner is made. Several processes may share the weights and the rows of a policy (`sharding.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,12 +21,17 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.utils.checkpoint import checkpoint
 
+from palaestra.alignment.layers import recomputed
 from palaestra.alignment.objectives import TERMS, Objective, Units, make_objective
 from palaestra.alignment.objectives.regularizers import entropy, kl_exact, kl_k1, kl_k3
 from palaestra.alignment.packing import Layout, MicroBatch, layout, plan
 from palaestra.alignment.rows import ChoiceRow, Row, TokenRow, UnitCounts, ValueRow, count_units, merge
 from palaestra.errors import CheckpointError, ScenarioError, UnknownNameError, nearest
 
+if TYPE_CHECKING:
+    from palaestra.alignment.sharding import Peers
+
+VALUE_HEAD = "value_head."
 MASKED = -1e30  # log-probability of a candidate that is not there: finite, so that 0 · log 0 stays 0
 
 
@@ -62,7 +68,7 @@ class ValueHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (...), float32."""
         hidden = hidden.detach() if self.detach else hidden
-        values: Tensor = self.linear(hidden.float()).squeeze(-1)
+        values: Tensor = self.linear(hidden.float()).sum(-1)  # of one: FSDP wants no view as an output
         return values
 
 
@@ -95,6 +101,11 @@ def _packable(config: Any) -> str | None:
     return attention if attention in ("sdpa", "eager") and not windowed else None
 
 
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. An accelerator is not waited for: from pinned memory it fetches in its own time."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def _logits(lm: Any, hidden: Tensor) -> Tensor:
     """The head's logits in float32, with the three scalings that transformers applies outside of it."""
     config = lm.config.get_text_config()
@@ -117,6 +128,25 @@ class Output(NamedTuple):
     """log-softmax over the candidates of each choice."""
     legal_mask_MK: Tensor
     values_U: Tensor
+    reach: Tensor
+    """0, with a gradient of 0 for all that the rows of any peer reach; without peers just 0."""
+
+
+class Work(NamedTuple):
+    """What one call is about, over the rows of all peers."""
+
+    passes: int
+    """Forward passes of the peer that has most."""
+    head: bool
+    """Whether anything is asked of the language-model head."""
+    values: bool
+    """Whether anything is asked of the value head."""
+    units: UnitCounts
+    rows: int
+
+
+IDLE: list[Row] = [TokenRow.of("", (0, 0), (False, True), advantages=0.0)]
+"""What a peer computes, for nothing, while others still have rows."""
 
 
 class Learner:
@@ -141,6 +171,9 @@ class Learner:
         autocast: torch.dtype | None = None,
         value_head: ValueHead | None = None,
         activate: Callable[[], object] | None = None,
+        checkpointing: bool = False,
+        peers: Peers | None = None,
+        compile: str | None = None,
         check: bool = True,
     ) -> None:
         """A learner.
@@ -156,6 +189,12 @@ class Learner:
             autocast: dtype of the transformer's matrix products; None: as the weights are.
             value_head: trained along with the parameters.
             activate: called before each forward of `module`, for example to make an adapter the active one.
+            checkpointing: keep only what enters each layer, and compute the rest again in the backward pass: about a
+                third more time, for activations that no longer grow with what is inside a layer.
+            peers: the processes that `module` (and the value head) is sharded over. All call the same methods in the
+                same order, each with its own rows; metrics are over the rows of all, scores those of its own rows.
+            compile: a back-end of `torch.compile` for the transformer, such as "inductor": for long runs on an
+                accelerator, since each adapter and each number of dimensions is compiled anew.
             check: compare packed, padded and the module's own logits on a few tokens, now.
         Raises:
             ScenarioError: packing does not give the module's own log-probabilities.
@@ -163,11 +202,13 @@ class Learner:
         self.module, self.value_head = module, value_head
         self.parameters = dict(parameters)
         if value_head is not None:
-            self.parameters |= {f"value_head.{n}": p for n, p in value_head.named_parameters()}
+            self.parameters |= {VALUE_HEAD + n: p for n, p in value_head.named_parameters()}
         self.schedule = schedule if isinstance(schedule, Schedule) else Schedule(schedule)
         self.clip_norm, self.tokens_per_micro_batch = clip_norm, tokens_per_micro_batch
         self.packing, self.head_chunk = packing, head_chunk
         self.autocast, self.activate = autocast, activate or (lambda: None)
+        self.checkpointing, self.peers = checkpointing, peers
+        self._compiled = torch.compile(causal_lm(module).base_model, backend=compile, dynamic=True) if compile else None
         self.step = 0
         self.skipped = 0
         """Steps that were not taken because the gradient was not finite."""
@@ -184,6 +225,7 @@ class Learner:
         objective: Objective | str,
         *,
         reference: Reference | None = None,
+        proximal: Sequence[Scores] | None = None,
         coefficients: Mapping[str, float] | None = None,
         units: UnitCounts | None = None,
     ) -> dict[str, float]:
@@ -195,30 +237,39 @@ class Learner:
             rows: of one policy.
             objective: an `Objective` or the name of one.
             reference: for KL: a module, scores by row, or a function from rows to scores.
+            proximal: what `present` said of these rows when the step began, for objectives that need it; the rows are
+                then taken as they are, so merge them before.
             coefficients: of `TERMS` by name ("kl_exact", "kl_k2", "entropy"), and "value" (default 0.5) for the
                 squared error (V − target)² / 2 of `ValueRow`s.
-            units: divisors of the whole step, where it takes several calls; None: these rows are all.
+            units: divisors of the whole step, where it takes several calls; None: these rows, and those that peers
+                call this with, are all.
         Returns:
             means over these rows: loss, nll, entropy, kl_exact, kl_k1, kl_k3 (with a reference), the objective's own,
             and mismatch_std, mismatch_outside (share outside ±10 %), mismatch_k3, mismatch_max of the log-ratio
             learner / behavior, which is the engine's mismatch as long as both have the same weights.
         Raises:
-            ScenarioError: rows of several policies, or a KL term without a reference.
+            ScenarioError: rows of several policies, a KL term without a reference, or an objective without what it
+                needs.
             UnknownNameError: no such objective or coefficient.
         """
         goal = make_objective(objective) if isinstance(objective, str) else objective
         weights = dict(coefficients or {})
-        _validate(rows, weights, reference)
+        validate(rows, weights, reference)
+        if goal.proximal and proximal is None:
+            raise ScenarioError(f"objective {goal.name} needs what the weights said when the step began: proximal")
         value_weight = weights.pop("value", 0.5)
-        whole = list(rows) if isinstance(reference, Sequence) else merge(rows)
-        mine = count_units(whole, goal.reduction)
-        divisors = units or mine
+        whole = list(rows) if isinstance(reference, Sequence) or proximal is not None else merge(rows)
+        batches = self._plan(whole)
+        work = self._work(whole, batches, count_units(whole, goal.reduction))
+        divisors = units or work.units
         scores = self._reference(reference, whole)
         self.activate()
         tally = Tally()
-        for batch in plan(whole, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing):
-            out, size = self._forward(self.module, whole, batch)
+        for batch in batches:
+            out, size = self._forward(self.module, whole, batch, work)
             data, known_N = self._units(whole, batch, out, scores, goal.reduction)
+            if proximal is not None:
+                data = data._replace(proximal_N=_sent(_trained(proximal, whole, batch), data.logprobs_N.device))
             loss = goal.loss(data) / max(divisors.trained, 1.0)
             for name, weight in weights.items():
                 if weight:
@@ -227,14 +278,28 @@ class Learner:
             if out.values_U.numel():
                 error = self._value_loss(whole, batch, out.values_U)
                 loss = loss + value_weight * error / max(divisors.value, 1.0)
-                tally.add("value_loss", error.detach(), mine.value)
-            torch.autograd.backward(loss, inputs=list(self.parameters.values()))
+                tally.add("value_loss", error.detach(), work.units.value)
+            self._backward(loss, out.reach)
             tally.add("loss", loss.detach(), None)
             tally.units(data, known_N)
             for name, (part, of) in (goal.stats(data) if goal.stats else {}).items():
                 tally.add(name, part, of)
             tally.add("tokens_forward", torch.tensor(float(size)), None)
-        return {**tally.means(), "units_trained": mine.trained, "units_legal": mine.legal, "rows": float(len(whole))}
+        for _ in range(work.passes - len(batches)):
+            idle, _ = self._forward(self.module, IDLE, self._plan(IDLE)[0], work)
+            self._backward(torch.zeros_like(idle.reach), idle.reach)
+        means = tally.means(self.peers.gather if self.peers else None)
+        return means | {
+            "units_trained": work.units.trained,
+            "units_legal": work.units.legal,
+            "rows": float(work.rows),
+        }
+
+    def _backward(self, loss: Tensor, reach: Tensor) -> None:
+        if self.peers is None:
+            torch.autograd.backward(loss, inputs=list(self.parameters.values()))
+        else:  # the gathered weights are the leaves, not the parameters; and the peers' gradients are averaged
+            torch.autograd.backward((loss + reach) * self.peers.world)
 
     def optim_step(self) -> dict[str, float]:
         """Clip, step, clear the gradients, advance the schedule.
@@ -248,21 +313,26 @@ class Learner:
         lr = self.schedule.at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm or math.inf)
-        if not bool(torch.isfinite(norm)):
+        norm_all = nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm or math.inf)
+        norm = float(self.peers.full(norm_all) if self.peers else norm_all)
+        if not math.isfinite(norm):
             self.skipped += 1
-        elif float(norm) > 0:
+        elif norm > 0:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return {"grad_norm": float(norm), "lr": lr, "skipped": float(self.skipped)}
+        return {"grad_norm": norm, "lr": lr, "skipped": float(self.skipped)}
 
     def logprobs(self, module: nn.Module, rows: Sequence[Row]) -> list[Scores]:
         """What `module` says of each row, without gradient, through the same code as training."""
         out: list[Scores] = [Scores(torch.empty(0))] * len(rows)
+        batches = self._plan(rows)
+        work = self._work(rows, batches, UnitCounts())
         with torch.no_grad():
-            for batch in plan(rows, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing):
-                result, _ = self._forward(module, rows, batch)
+            for _ in range(work.passes - len(batches)):
+                self._forward(module, IDLE, self._plan(IDLE)[0], work)
+            for batch in batches:
+                result, _ = self._forward(module, rows, batch, work)
                 tokens, legal, values = result.tokens_N.cpu(), result.legal_MK.cpu(), result.values_U.cpu()
                 n = m = u = 0
                 for i in batch.rows:
@@ -279,73 +349,153 @@ class Learner:
                         u += len(row.positions)
         return out
 
+    def present(self, rows: Sequence[Row]) -> list[Scores]:
+        """What the trained weights say of each row as they are now."""
+        self.activate()
+        return self.logprobs(self.module, rows)
+
     def values(self, rows: Sequence[ValueRow]) -> list[list[float]]:
         """What the value head predicts at the positions of each row, for `credit.gae`."""
-        self.activate()
-        return [s.values.tolist() for s in self.logprobs(self.module, rows) if s.values is not None]
+        return [s.values.tolist() for s in self.present(rows) if s.values is not None]
 
     # -- state ---------------------------------------------------------------------------------------------------
     def snapshot(self) -> dict[str, Tensor]:
-        """CPU copies of the trained parameters."""
-        return {name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()}
+        """CPU copies of the trained parameters. With peers: whole ones for rank 0, nothing for the others."""
+        return self._whole({name: p.detach() for name, p in self.parameters.items()})
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Put a snapshot back into the parameters.
+        """Put a snapshot back into the parameters. With peers: the one that rank 0 gives.
 
         Raises:
             CheckpointError: other names.
         """
-        self._same(weights, "snapshot")
+        self._same(list(weights), "snapshot")
         with torch.no_grad():
             for name, p in self.parameters.items():
-                p.copy_(weights[name])
+                p.copy_(self._part(weights.get(name), p))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on except the module's weights: optimizer, step, value head."""
+        """Everything that the next step depends on except the module's weights: optimizer, step, value head.
+
+        With peers: the same, of whole tensors, for rank 0 and without tensors for the others (`sharding.save` never
+        holds it whole).
+        """
+        optimizer = self.optimizer.state_dict()
+        if self.peers:
+            optimizer["state"] = {i: self._whole(moments) for i, moments in optimizer["state"].items()}
+        head = None if self.value_head is None else self.value_head.state_dict()
         return {
             "step": self.step,
             "skipped": self.skipped,
             "names": list(self.parameters),
-            "optimizer": self.optimizer.state_dict(),
-            "value_head": None if self.value_head is None else self.value_head.state_dict(),
+            "optimizer": optimizer,
+            "value_head": self._whole(head) if self.peers and head is not None else head,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state.
+        """Continue from a saved state. With peers: the one that rank 0 gives.
 
         Raises:
             CheckpointError: it belongs to other parameters.
         """
-        self._same(dict.fromkeys(state["names"]), "optimizer state")
+        self._same(state.get("names", []), "optimizer state")
+        if self.peers:
+            self._spread(state)
+            return
         self.step, self.skipped = state["step"], state["skipped"]
         self.optimizer.load_state_dict(state["optimizer"])
         if self.value_head is not None:
             self.value_head.load_state_dict(state["value_head"])
 
-    def _same(self, names: Mapping[str, object], what: str) -> None:
-        if list(names) != list(self.parameters):
-            odd = sorted(names.keys() ^ self.parameters.keys())
+    def _spread(self, state: Mapping[str, Any]) -> None:
+        """Give every peer its part of the state that rank 0 has."""
+        assert self.peers is not None
+        moments: dict[int, dict[str, Tensor]] = state["optimizer"]["state"] if self.peers.rank == 0 else {}
+        scalars = {i: {k: t if t.ndim == 0 else None for k, t in own.items()} for i, own in moments.items()}
+        self.step, self.skipped, kinds = self.peers.gather((state.get("step", 0), state.get("skipped", 0), scalars))[0]
+        self.optimizer.state.clear()
+        for i, (name, p) in enumerate(self.parameters.items()):
+            if i in kinds:
+                self.optimizer.state[p] = {
+                    key: scalar.clone() if scalar is not None else self._part(moments.get(i, {}).get(key), p)
+                    for key, scalar in kinds[i].items()
+                }
+            if name.startswith(VALUE_HEAD):
+                head = state["value_head"] if self.peers.rank == 0 else {}
+                with torch.no_grad():
+                    p.copy_(self._part(head.get(name.removeprefix(VALUE_HEAD)), p))
+
+    def _whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """CPU copies; with peers of the whole tensors, and only for rank 0."""
+        out: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            full = self.peers.full(tensor) if self.peers else tensor  # one at a time: it may not fit twice
+            if self.peers is None or self.peers.rank == 0:
+                out[name] = full.to("cpu", copy=True)
+        return out
+
+    def _part(self, full: Tensor | None, like: Tensor) -> Tensor:
+        if self.peers:
+            return self.peers.shard_of(full, like.detach())
+        assert full is not None
+        return full
+
+    def _same(self, names: Sequence[str], what: str) -> None:
+        names = self.peers.gather(list(names))[0] if self.peers else list(names)
+        if names != list(self.parameters):
+            odd = sorted(set(names) ^ self.parameters.keys())
             raise CheckpointError(f"{what}: not of these parameters ({', '.join(odd[:3]) or 'another order'})")
 
     # -- the forward pass ----------------------------------------------------------------------------------------
-    def _forward(self, module: nn.Module, rows: Sequence[Row], batch: MicroBatch) -> tuple[Output, int]:
+    def _plan(self, rows: Sequence[Row]) -> list[MicroBatch]:
+        return plan(rows, tokens_per_micro_batch=self.tokens_per_micro_batch, packing=self.packing)
+
+    def _work(self, rows: Sequence[Row], batches: Sequence[MicroBatch], units: UnitCounts) -> Work:
+        used = [rows[i] for batch in batches for i in batch.rows]
+        values = any(isinstance(row, ValueRow) for row in used)
+        own = Work(len(batches), any(not isinstance(r, ValueRow) for r in used), values, units, len(rows))
+        work = own
+        if self.peers:
+            passes, head, value, counts, sizes = zip(*self.peers.gather(own), strict=True)
+            sums = UnitCounts(*map(sum, zip(*counts, strict=True)))
+            work = Work(max(passes), any(head), any(value), sums, sum(sizes))
+        if work.values and self.value_head is None:  # seen by all peers alike: none waits for another that has raised
+            raise ScenarioError(
+                "value rows, and the learner has no value head\n  Learner(..., value_head=ValueHead(size))"
+            )
+        return work
+
+    def _forward(self, module: nn.Module, rows: Sequence[Row], batch: MicroBatch, work: Work) -> tuple[Output, int]:
         """The predictions of a micro-batch, and how many token positions were computed."""
-        where = layout(rows, batch, packing=self.packing)
         lm = causal_lm(module)
         device = next(lm.parameters()).device
+        where = layout(rows, batch, packing=self.packing, chains_causal=device.type != "cpu")
 
         def put(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+            return _sent(torch.from_numpy(np.ascontiguousarray(array)), device)
 
-        with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
-            hidden_BTD = lm.base_model(
-                input_ids=put(where.ids_BT),
-                position_ids=put(where.positions_BT),
-                attention_mask=self._mask(lm, where.visible_BTT, put),
-                use_cache=False,  # a cache makes transformers forget that rows are packed
-            ).last_hidden_state
-            hidden = hidden_BTD.flatten(0, 1)
-            logprobs_Q = self._queried(lm, hidden[put(where.heads_C)], put(where.head_Q), put(where.target_Q), where)
+        transformer = self._compiled if self._compiled is not None and module is self.module else lm.base_model
+
+        def compute() -> tuple[Tensor, Tensor, Tensor]:
+            saving = self.checkpointing and torch.is_grad_enabled()
+            with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+                with recomputed(lm) if saving else nullcontext():
+                    hidden_BTD = transformer(
+                        input_ids=put(where.ids_BT),
+                        position_ids=put(where.positions_BT),
+                        attention_mask=self._mask(lm, where.visible_BTT, put),
+                        use_cache=False,  # a cache makes transformers forget that rows are packed
+                    ).last_hidden_state
+                hidden = hidden_BTD.flatten(0, 1)
+                asked = put(where.head_Q), put(where.target_Q)
+                logprobs_Q = self._queried(lm, hidden[put(where.heads_C)], *asked, where)
+                reach = hidden.new_zeros((), dtype=torch.float32)
+                if self.peers and work.head:
+                    reach = 0 * _logits(lm, hidden[:1])[:, 0].sum()
+            return hidden_BTD, logprobs_Q, reach
+
+        hidden_BTD, logprobs_Q, reach = self.peers.within(lm, compute) if self.peers else compute()
+        hidden = hidden_BTD.flatten(0, 1)
         choices = put(where.choices_MKJ)
         there = choices >= 0
         mask_MK = there.any(-1)
@@ -354,12 +504,11 @@ class Learner:
         legal_MK = scores_MK.masked_fill(~mask_MK, MASKED).log_softmax(-1)
         values_U = hidden.new_zeros(0)
         if len(where.values_U):
-            if self.value_head is None:
-                raise ScenarioError(
-                    "value rows, and the learner has no value head\n  Learner(..., value_head=ValueHead(size))"
-                )
+            assert self.value_head is not None  # or `_work` would have raised
             values_U = self.value_head(hidden[put(where.values_U)])
-        return Output(logprobs_Q[put(where.tokens_N)], legal_MK, mask_MK, values_U), where.ids_BT.size
+        elif self.peers and work.values and self.value_head is not None:
+            reach = reach + 0 * self.value_head(hidden[:1]).sum()
+        return Output(logprobs_Q[put(where.tokens_N)], legal_MK, mask_MK, values_U, reach), where.ids_BT.size
 
     def _queried(self, lm: Any, hidden_CD: Tensor, head_Q: Tensor, target_Q: Tensor, where: Layout) -> Tensor:
         """log-probability of each query's target; one chunk of logits at a time, recomputed in backward."""
@@ -375,7 +524,12 @@ class Learner:
         starts = range(0, len(hidden_CD), self.head_chunk)
         bounds = np.searchsorted(where.head_Q, [*starts, len(hidden_CD)])  # queries are in the order of their heads
         parts = [
-            checkpoint(chunk, hidden_CD[c : c + self.head_chunk], head_Q[a:b] - c, target_Q[a:b], use_reentrant=False)
+            checkpoint(
+                chunk,
+                *(hidden_CD[c : c + self.head_chunk], head_Q[a:b] - c, target_Q[a:b]),
+                use_reentrant=False,
+                preserve_rng_state=False,  # nothing is drawn
+            )
             for c, a, b in zip(starts, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
         ]
         return torch.cat(parts)
@@ -429,10 +583,10 @@ class Learner:
         device = out.tokens_N.device
 
         def put(numbers: list[float]) -> Tensor:
-            return torch.tensor(numbers, dtype=torch.float32, device=device)
+            return _sent(torch.tensor(numbers, dtype=torch.float32), device)
 
-        at_M = torch.tensor([m for m, _ in drawn], dtype=torch.long, device=device)
-        chosen_M = torch.tensor([r.chosen for _, r in drawn], dtype=torch.long, device=device)
+        at_M = _sent(torch.tensor([m for m, _ in drawn], dtype=torch.long), device)
+        chosen_M = _sent(torch.tensor([r.chosen for _, r in drawn], dtype=torch.long), device)
         logprobs_N = torch.cat([out.tokens_N, out.legal_MK[at_M, chosen_M]]) if drawn else out.tokens_N
         behavior_N = put(behavior)
         known_N = ~behavior_N.isnan()
@@ -450,16 +604,14 @@ class Learner:
                 legal_count_M=put([r.weight for _, r in choices]),
             )
         if scores is not None:
-            kept = [scores[i].logprobs for i, _ in tokens] + [scores[i].logprobs for i, r in choices if r.trained]
-            reference_N = torch.cat(kept).to(device) if kept else out.tokens_N.detach()
-            units = units._replace(reference_N=reference_N)
+            units = units._replace(reference_N=_sent(_trained(scores, rows, batch), device))
             if choices:
                 legal = torch.full(out.legal_MK.shape, MASKED)
                 for m, (i, _) in enumerate(choices):
                     own = scores[i].legal
                     assert own is not None, "a reference scores every choice"
                     legal[m, : len(own)] = own
-                units = units._replace(reference_legal_MK=legal.to(device))
+                units = units._replace(reference_legal_MK=_sent(legal, device))
         return units, known_N
 
     def _value_loss(self, rows: Sequence[Row], batch: MicroBatch, values_U: Tensor) -> Tensor:
@@ -467,7 +619,7 @@ class Learner:
         owners = [r for i in batch.rows if isinstance(r := rows[i], ValueRow)]
         weights = [r.weight * bool(r.targets) for r in owners for _ in r.positions]
         targets = [t for r in owners for t in (r.targets or [0.0] * len(r.positions))]
-        weight_U, target_U = values_U.new_tensor(weights), values_U.new_tensor(targets)
+        weight_U, target_U = (_sent(torch.tensor(x, dtype=values_U.dtype), values_U.device) for x in (weights, targets))
         return (0.5 * weight_U * (values_U - target_U) ** 2).sum()
 
     # -- start-up ------------------------------------------------------------------------------------------------
@@ -496,7 +648,8 @@ class Learner:
         rows = [TokenRow.of("check", ids, [False] + [True] * (len(ids) - 1)) for ids in sequences]
         ours = self.logprobs(self.module, rows)
         device = next(lm.parameters()).device
-        tolerance = 1e-4 if (self.autocast or lm.dtype) == torch.float32 else 0.1
+        computed = self.autocast or (self.peers and self.peers.dtype) or lm.dtype
+        tolerance = 1e-4 if computed == torch.float32 else 0.1
         for ids, score in zip(sequences, ours, strict=True):
             tokens = torch.tensor([ids], device=device)
             with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
@@ -511,7 +664,13 @@ class Learner:
                 )
 
 
-def _validate(rows: Sequence[Row], coefficients: Mapping[str, float], reference: Reference | None) -> None:
+def validate(rows: Sequence[Row], coefficients: Mapping[str, float], reference: object | None) -> None:
+    """Refuse what no `forward_backward` can do.
+
+    Raises:
+        ScenarioError: rows of several policies, or a term without the reference that it needs.
+        UnknownNameError: no such coefficient.
+    """
     policies = sorted({row.policy for row in rows})
     if len(policies) > 1:
         raise ScenarioError(f"rows of several policies: {', '.join(policies)}\n  one call has rows of one policy")
@@ -520,6 +679,16 @@ def _validate(rows: Sequence[Row], coefficients: Mapping[str, float], reference:
             raise UnknownNameError(f"no coefficient {name!r}\n  {nearest(name, [*TERMS, 'value'])}")
         if name in TERMS and TERMS[name].reference and coefficients[name] and reference is None:
             raise ScenarioError(f"coefficient {name} needs a reference policy")
+
+
+def _trained(scores: Sequence[Scores], rows: Sequence[Row], batch: MicroBatch) -> Tensor:
+    """The scores of a micro-batch in the order of its units: trained tokens, then drawn actions. float32, (N,)."""
+    tokens = [scores[i].logprobs for i in batch.rows if isinstance(rows[i], TokenRow)]
+    drawn = [scores[i].logprobs for i in batch.rows if isinstance(r := rows[i], ChoiceRow) and r.trained]
+    return torch.cat([*tokens, *drawn, torch.empty(0)])
+
+
+Floats = dict[str, list[tuple[float, float | None]]]
 
 
 class Tally:
@@ -555,19 +724,35 @@ class Tally:
                 if data.reference_legal_MK is not None:
                     self.add("kl_exact", kl_exact(data), legal)
 
-    def means(self) -> dict[str, float]:
-        """The metrics by name."""
+    def _fetched(self) -> Floats:
+        """All of it as numbers, in one transfer from each device: doubles hold every float32 as it is."""
+        tensors = [t for pairs in self._parts.values() for pair in pairs for t in pair if isinstance(t, Tensor)]
+        numbers: dict[int, float] = {}
+        for device in {t.device for t in tensors}:
+            here = [t for t in tensors if t.device == device]
+            numbers |= zip(map(id, here), torch.stack([t.double() for t in here]).tolist(), strict=True)
+
+        def plain(value: Tensor | float | None) -> float | None:
+            return numbers[id(value)] if isinstance(value, Tensor) else value
+
+        return {name: [(numbers[id(part)], plain(of)) for part, of in pairs] for name, pairs in self._parts.items()}
+
+    def means(self, gather: Callable[[Floats], list[Floats]] | None = None) -> dict[str, float]:
+        """The metrics by name, over what all peers have added."""
+        own = self._fetched()
+        every = gather(own) if gather else [own]
         out: dict[str, float] = {}
-        for name, pairs in self._parts.items():
-            parts = [float(p) for p, _ in pairs]
+        for name in dict.fromkeys(name for tally in every for name in tally):
+            pairs = [pair for tally in every for pair in tally.get(name, [])]
+            parts = [p for p, _ in pairs]
             if name == "mismatch_max":
                 out[name] = max(parts)
             elif pairs[0][1] is None:
                 out[name] = sum(parts)
             elif name == "value_loss":
-                out[name] = sum(parts) / max(float(pairs[0][1]), 1.0)  # type: ignore[arg-type]
+                out[name] = sum(parts) / max(pairs[0][1], 1.0)
             else:
-                of = sum(float(d) for _, d in pairs if d is not None)
+                of = sum(d for _, d in pairs if d is not None)
                 out[name] = sum(parts) / of if of else 0.0
         if "_gap" in out:
             mean = out.pop("_gap")

@@ -66,9 +66,15 @@ class Recipe(Table):
     group_by: list[str] | None = None
     """Replaces the estimator's group key: any of instance, seat, role, policy, turn, group."""
     scale: Literal["std", "none"] | None = None
-    objective: Literal["ppo", "reinforce"] = "ppo"
+    objective: Literal["ppo", "decoupled", "reinforce"] = "ppo"
+    """"decoupled": PPO-clip around the weights that the step began with, the older ones that sampled corrected for by
+    importance; it costs one more forward pass."""
     clip: float = Field(0.2, gt=0)
-    importance_cap: float | None = None
+    importance_cap: float | None = Field(None, gt=0)
+    """Largest importance weight of a token: of "reinforce" (default: not weighed), of "decoupled" (default 2)."""
+    sequence_mask: float | None = Field(None, gt=1)
+    """Leave out what is too far off: replies whose probability has changed by more than this factor a token, up or
+    down, in the geometric mean over their tokens, since they were sampled."""
     lr: float = Field(1e-3, gt=0)
     warmup: Count = 0
     decay: bool = True
@@ -83,6 +89,9 @@ class Recipe(Table):
     entropy: Schedule = Schedule()
     tokens_per_micro_batch: Positive = 16_384
     packing: bool = False
+    recompute: bool = False
+    """Compute each layer's activations anew in the backward pass instead of keeping them: a third more time, and far
+    less memory."""
     shuffle_rewards: bool = False
     """Control twin: returns are permuted among the episodes of a step, seat by seat."""
 

@@ -18,7 +18,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,15 +140,24 @@ class RunDir:
         found = (STEP.match(p.name) for p in (self.path / "checkpoints").glob("step-*"))
         return sorted(int(m[1]) for m in found if m)
 
-    def save(self, step: int, state: dict[str, Any], tensors: dict[str, Any], keep: int = 2) -> None:
-        """Write the checkpoint of a step: `state` is plain JSON data, `tensors` anything that torch can save."""
+    def save(
+        self,
+        step: int,
+        state: dict[str, Any],
+        tensors: dict[str, Any],
+        keep: int = 2,
+        also: Callable[[Path], object] = lambda folder: None,
+    ) -> None:
+        """Write the checkpoint of a step: `state` is plain JSON data, `tensors` anything that torch can save, and
+        `also` may write more beside them."""
         folder = self.path / "checkpoints"
         temporary, final = folder / f".writing-{step:06d}", folder / f"step-{step:06d}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         (temporary / "state.json").write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
         torch.save(tensors, temporary / "state.pt")
-        for file in temporary.iterdir():
+        also(temporary)
+        for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
         shutil.rmtree(final, ignore_errors=True)
@@ -156,6 +165,10 @@ class RunDir:
         _sync(folder)
         for old in self.checkpoints()[:-keep]:
             shutil.rmtree(folder / f"step-{old:06d}")
+
+    def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.path / "checkpoints" / f"step-{step:06d}"
 
     def peek(self, step: int | None = None) -> tuple[int, dict[str, Any], dict[str, Any]]:
         """(step, state, tensors) of a checkpoint, by default the last; nothing is changed.
@@ -167,7 +180,7 @@ class RunDir:
         if not steps or (step is not None and step not in steps):
             raise CheckpointError(f"{self.path}: no checkpoint{f' of step {step}' if step is not None else ''}")
         step = steps[-1] if step is None else step
-        folder = self.path / "checkpoints" / f"step-{step:06d}"
+        folder = self.checkpoint(step)
         state = json.loads((folder / "state.json").read_text())
         return step, state, torch.load(folder / "state.pt", weights_only=True)
 

@@ -13,12 +13,14 @@ import torch
 
 from palaestra.agents.engines.embedded import EmbeddedEngine
 from palaestra.agents.episode import Episode, PolicyRef
+from palaestra.agents.families import FamilyRenderer, family_of
 from palaestra.agents.language import LanguagePolicy
 from palaestra.agents.models import Loaded, load
 from palaestra.agents.policy import Cast, Policy, player
 from palaestra.agents.remote import Remote, RemotePolicy
 from palaestra.agents.render import Renderer
 from palaestra.agents.tiny import env_texts, tiny
+from palaestra.agents.workers import Here
 from palaestra.alignment.credit import ESTIMATORS, Estimator
 from palaestra.alignment.league import League
 from palaestra.alignment.learner import Learner, Schedule, ValueHead
@@ -61,6 +63,7 @@ def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None]
         params=dict(scenario.env_params),
         cast={seat: seated(scenario, policies, seat) for seat in scenario.make_env().seats},
         engine=engine,
+        policies=policies,
         trainees=trainees,
         recipe=scenario.recipe,
         estimator=estimator(scenario.recipe),
@@ -74,7 +77,7 @@ def build(scenario: Scenario, *, start: bool = True, show: Callable[[str], None]
         ),
         signal=signal(scenario.signals[scenario.training_signal]),
         seed=scenario.run.seed,
-        live=scenario.run.live,
+        workers=Here(scenario.run.live, max(1, scenario.scale.rollouts)),
         opponent=fixed,
     )
 
@@ -116,6 +119,7 @@ def opponent(scenario: Scenario, policies: Mapping[str, Policy], text: str) -> P
 
 def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
     policies: dict[str, Policy] = {}
+    tokenizers: dict[str, Any] = {}
     renderers: dict[str, Renderer] = {}
     remotes: dict[str, Remote] = {}
     for name, spec in scenario.policies.items():
@@ -129,10 +133,14 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
             policies[name] = _remote(spec, remotes[spec.engine])
             continue
         base = base_of(spec)
-        if base not in renderers:
+        family = "" if spec.renderer == "template" else family_of(spec.renderer, str(spec.model))
+        if base not in tokenizers:
             loaded = _load(scenario, spec)
             engine.add_base(base, loaded.model, loaded.tokenizer)
-            renderers[base] = Renderer(loaded.tokenizer)
+            tokenizers[base] = loaded.tokenizer
+        style = f"{base} {family} {sorted(spec.renderer_options.items())}"
+        if style not in renderers:
+            renderers[style] = _renderer(tokenizers[base], family, spec.renderer_options)
         adapter = None
         if spec.adapter:
             adapter = {"rank": spec.adapter.rank, "alpha": spec.adapter.alpha or 2 * spec.adapter.rank}
@@ -141,7 +149,7 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
         policies[name] = LanguagePolicy(
             ref=PolicyRef(name),
             engine=engine,
-            renderer=renderers[base],
+            renderer=renderers[style],
             act=spec.act,
             max_tokens=spec.max_tokens,
             temperature=spec.temperature,
@@ -152,6 +160,10 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
             legal=spec.legal,
         )
     return policies
+
+
+def _renderer(tokenizer: Any, family: str, options: Mapping[str, Any]) -> Renderer:
+    return FamilyRenderer(tokenizer, family, options=options) if family else Renderer(tokenizer, options=options)
 
 
 def _remote(spec: PolicySpec, remote: Remote) -> RemotePolicy:
@@ -180,22 +192,29 @@ def _load(scenario: Scenario, spec: PolicySpec) -> Loaded:
 
 
 def _learner(recipe: Recipe, engine: EmbeddedEngine, name: str, schedule: Schedule | None = None) -> Learner:
+    return Learner(engine.live(name), engine.parameters(name), **learner_settings(recipe, engine, name, schedule))
+
+
+def learner_settings(
+    recipe: Recipe, engine: EmbeddedEngine, name: str, schedule: Schedule | None = None
+) -> dict[str, Any]:
+    """What a recipe says of the learner of a policy: keyword arguments of `Learner`."""
     module = engine.live(name)
     head = None
     if recipe.estimator == "gae" and schedule is None:
         head = ValueHead(module.config.get_text_config().hidden_size).to(engine.device)  # type: ignore[union-attr,operator,arg-type]
-    return Learner(
-        module,
-        value_head=head,
-        parameters=engine.parameters(name),
-        schedule=schedule or Schedule(recipe.lr, recipe.warmup, _updates(recipe) if recipe.decay else None),
-        betas=recipe.betas,
-        weight_decay=recipe.weight_decay,
-        clip_norm=recipe.clip_norm,
-        tokens_per_micro_batch=recipe.tokens_per_micro_batch,
-        packing=recipe.packing,
-        activate=lambda: engine.live(name),
-    )
+    return {
+        "value_head": head,
+        "schedule": schedule or Schedule(recipe.lr, recipe.warmup, _updates(recipe) if recipe.decay else None),
+        "betas": recipe.betas,
+        "weight_decay": recipe.weight_decay,
+        "clip_norm": recipe.clip_norm,
+        "tokens_per_micro_batch": recipe.tokens_per_micro_batch,
+        "packing": recipe.packing,
+        "checkpointing": recipe.recompute,
+        "autocast": engine.dtype if engine.dtype == torch.bfloat16 else None,  # adapters are in float32
+        "activate": lambda: engine.live(name),
+    }
 
 
 def _updates(recipe: Recipe) -> int:
@@ -237,6 +256,10 @@ def objective(recipe: Recipe) -> Objective:
     """The recipe's objective with its settings."""
     if recipe.objective == "ppo":
         return make_objective("ppo", clip_low=recipe.clip, clip_high=recipe.clip)
+    if recipe.objective == "decoupled":
+        return make_objective(
+            "decoupled", clip_low=recipe.clip, clip_high=recipe.clip, cap=recipe.importance_cap or 2.0
+        )
     return make_objective("reinforce", cap=recipe.importance_cap)
 
 

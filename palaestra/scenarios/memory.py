@@ -70,7 +70,8 @@ def _base(scenario: Scenario, spec: PolicySpec, dtype: torch.dtype | None) -> Ba
 
 # -- the plan ----------------------------------------------------------------------------------------------------------
 class Part(NamedTuple):
-    """Something that lies in memory: all the time, or while the run `plays`, `learns` or `saves`."""
+    """Something that lies in memory: all the time, or while the run `starts`, `plays`, `learns` or
+    `saves`."""
 
     name: str
     bytes: int
@@ -166,13 +167,13 @@ def _advice(processes: Sequence[Process]) -> str:
     return "\n      ".join(texts)
 
 
-def memory(scenario: Scenario, *, rollouts: int = 0, learners: int = 1) -> Plan:
-    """What a run of a scenario takes.
+def memory(scenario: Scenario) -> Plan:
+    """What a run of a scenario takes, in the processes that its table `scale` names.
 
-    Args:
-        rollouts: workers that play, each with an engine and all versions that play; 0: the learner's process does.
-        learners: ranks that share weights, gradients, optimizer state and references (FSDP), each learning from its
-            part of a step's rows.
+    Workers that play hold an engine each, and all versions that play; learners share weights, gradients and optimizer
+    state (FSDP), each learning from its part of a step's rows; the process that was started holds a copy of the weights
+    and every frozen one, and does what no other does.
+
     Raises:
         ScenarioError: a model's config is not on this machine.
     """
@@ -186,10 +187,11 @@ def memory(scenario: Scenario, *, rollouts: int = 0, learners: int = 1) -> Plan:
     process = here if device == "cpu" else Part("process", GPU_CONTEXT, "CUDA's context (an assumption)")
     models = Part("weights", _weights(scenario, bases), _counted(scenario, bases))
     stored = Part("frozen copies", held * own, f"at most {held} of each that trains: start, league, references, ahead")
-    learning = list(_learning(scenario, bases, rehearsal, device, learners))
+    rollouts, learners = scenario.scale.rollouts if scenario.scale.ray else 0, scenario.scale.learners
+    learning = list(_learning(scenario, bases, rehearsal, device, max(learners, 1)))
     playing = list(_playing(scenario, bases, rehearsal))
     saving = Part("copies to save", own, "", "saves")
-    apart = bool(rollouts) or learners > 1
+    apart = bool(rollouts or learners)
     place = "the CPU" if device == "cpu" else "a GPU" if apart else "the GPU"
     beside = []
     if spec.kind == "vllm":
@@ -199,20 +201,19 @@ def memory(scenario: Scenario, *, rollouts: int = 0, learners: int = 1) -> Plan:
             playing = [part._replace(when="plays") for part in server.parts]
         else:
             beside.append(server)
-    elif apart:
-        parts = [process, models, stored, *playing]
-        beside.append(Process("rollout worker", place, _seen(parts), number=max(rollouts, 1)))
-    if apart:
-        kept = stored._replace(bytes=references(scenario) * own, about="start and references")
-        parts = [process, _shared(models, learners), _shared(kept, learners), *learning]
-    else:
-        parts = [process, models, stored, *learning, *playing]
-    parts += [saving] if device == "cpu" else []
-    together = bool(scenario.recipe.staleness) and not apart
-    out = [Process("learner" if apart else "the run", place, _seen(parts), together, learners), *beside]
+    if rollouts:
+        beside.append(Process("rollout worker", place, _seen([process, models, stored, *playing]), number=rollouts))
+        playing = []
+    if learners:
+        share = _shared(models, learners)
+        whole = Part("before sharing", models.bytes - share.bytes, "each makes the whole model first", "starts")
+        beside.append(Process("learner", place, _seen([process, share, whole, *learning]), number=learners))
+        learning = []
+    parts = [process, models, stored, *learning, *playing, *([saving] if device == "cpu" else [])]
+    together = bool(scenario.recipe.staleness) and bool(learning and playing)
+    out = [Process("the driver" if apart else "the run", place, _seen(parts), together), *beside]
     if device != "cpu":
-        number = max(rollouts, 1) + learners - 1 + bool(rollouts)
-        out.append(Process("each process", "the CPU", (here, saving), number=number))
+        out.append(Process("each process", "the CPU", (here, saving), number=1 + rollouts + learners))
     return Plan(tuple(out), tuple(_notes(scenario, bases, spec)))
 
 
@@ -302,12 +303,6 @@ def copies(scenario: Scenario) -> int:
         if (step + 1) % league.every == 0:
             pool = [*pool, step + 1][-league.limit :]
     return most
-
-
-def references(scenario: Scenario) -> int:
-    """The frozen versions of a trained policy that a learner needs: the start, and references old and new."""
-    kl = scenario.recipe.kl
-    return 1 + bool(kl) + bool(kl and kl.refresh)
 
 
 def _learning(

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,8 +21,12 @@ import torch
 from palaestra.agents.episode import Episode, PolicyRef
 from palaestra.agents.language import LanguagePolicy
 from palaestra.agents.policy import Policy
+from palaestra.agents.workers import Here, Workers
+from palaestra.alignment import sharding
 from palaestra.alignment.evaluate import Estimate, Evaluation, bootstrap, evaluate, held_out, paired, rotations
+from palaestra.alignment.learner import Learner
 from palaestra.alignment.loops.online import Online
+from palaestra.alignment.ranks import LearnerLost, Ranks
 from palaestra.alignment.run import RunDir, next_path, write_atomically
 from palaestra.alignment.watch import watch
 from palaestra.errors import CheckpointError, ScenarioError, nearest
@@ -31,6 +35,8 @@ from palaestra.scenarios.measures.exploitability import nashconv_of
 from palaestra.scenarios.scenario import Scenario
 
 RUNS = Path("runs")
+LOSSES = 3
+"""How often a learner may be lost without a new step before the run ends."""
 
 
 class Show(Protocol):
@@ -90,11 +96,19 @@ class _Training:
         self.history: list[dict[str, Any]] = []
         self.barking: set[str] = set()
         self.seconds = 0.0
+        self.online: Online | None = None
+        """What is to be closed."""
 
     def begin(self) -> RunDir:
         self.show.begin(self.scenario, self.run)
+        return self._loop(self._begun)
+
+    def _begun(self) -> Online:
+        """The parts at step 0, which is measured and saved."""
         self.run.forget(-1)  # a run that was cut before its first checkpoint begins anew
-        online = build(self.scenario, show=self.show.note)
+        online = self._build()
+        for trainee in online.trainees.values():
+            trainee.send()
         for name, spec in self.scenario.policies.items():
             if name in online.trainees:
                 self._keep(online, PolicyRef(name, 0))
@@ -102,44 +116,78 @@ class _Training:
                 self.run.save_version(PolicyRef(name, 0), online.engine.state(name))
         self._log(online, {}, [])
         self._checkpoint(online)
-        return self._loop(online)
+        return online
 
     def go_on(self) -> RunDir:
         self.show.begin(self.scenario, self.run)
+        return self._loop(self._restored)
+
+    def _restored(self) -> Online:
+        """The parts as the last checkpoint has them."""
         step, state, tensors = self.run.restore()
-        online = build(self.scenario, start=False)
+        online = self._build(start=False)
         restore(online, self.run, state, tensors)
         self.history = self.run.metrics()
         self.barking = set(state["barking"])
         self.seconds = float(self.run.info["seconds"])
         self.run.describe(status="running")
         self.show.note(f"resumed at step {step}: {', '.join(state['restored'])}")
-        return self._loop(online)
+        return online
 
-    def _loop(self, online: Online) -> RunDir:
-        try:
-            return self._steps(online)
-        finally:
-            online.ahead.close()
-            online.engine.close()
-            for line in accounts(online.cast):
-                self.show.note(line)
+    def _build(self, *, start: bool = True) -> Online:
+        """The moving parts, and those of them that are elsewhere."""
+        self.online = online = build(self.scenario, start=start, show=self.show.note)
+        if self.scenario.scale.ray and self.scenario.scale.rollouts:
+            from palaestra.scenarios.cluster import RayWorkers
 
-    def _steps(self, online: Online) -> RunDir:
+            online.workers = RayWorkers(self.scenario, self.show.note)
+        if self.scenario.scale.learners:
+            from palaestra.scenarios.cluster import ranks
+
+            for name, trainee in online.trainees.items():
+                assert isinstance(trainee.learner, Learner)
+                trainee.here, trainee.learner = trainee.learner, ranks(self.scenario, name, self.show.note)
+        return online
+
+    def _loop(self, make: Callable[[], Online]) -> RunDir:
+        """Steps to the end; where a learner's process is lost, on from the last checkpoint with new ones."""
+        lost_at, losses = -1, 0
+        with ExitStack() as stack:
+            interrupted: Callable[[], bool] | None = None
+            while True:
+                try:
+                    online = make()
+                    interrupted = interrupted or stack.enter_context(_first_interrupt_waits())
+                    return self._steps(online, interrupted)
+                except LearnerLost as error:
+                    done = self.online.done if self.online else -1
+                    losses = losses + 1 if done <= lost_at else 1
+                    lost_at = max(lost_at, done)
+                    if losses > LOSSES:
+                        raise
+                    self.show.note(f"{str(error).splitlines()[0]}; on from the last checkpoint with a new learner")
+                finally:
+                    if self.online is not None:
+                        self.online.close()
+                        for line in accounts(self.online.cast):
+                            self.show.note(line)
+                        self.online = None
+                make = self._restored if self.run.checkpoints() else self._begun
+
+    def _steps(self, online: Online, interrupted: Callable[[], bool]) -> RunDir:
         begun = time.perf_counter() - self.seconds
         gc.collect()
         gc.freeze()  # a full collection over everything that torch imports costs 0.2 s, and finds nothing
-        with _first_interrupt_waits() as interrupted:
-            while online.done < self.scenario.recipe.steps:
-                episodes, metrics = online.step()
-                self.seconds = time.perf_counter() - begun
-                self._log(online, metrics, episodes)
-                last = online.done == self.scenario.recipe.steps
-                if last or interrupted() or online.done % self.scenario.run.checkpoint_every == 0:
-                    self._checkpoint(online)
-                if interrupted() and not last:
-                    self.run.describe(status="interrupted", seconds=round(self.seconds, 1))
-                    raise KeyboardInterrupt
+        while online.done < self.scenario.recipe.steps:
+            episodes, metrics = online.step()
+            self.seconds = time.perf_counter() - begun
+            self._log(online, metrics, episodes)
+            last = online.done == self.scenario.recipe.steps
+            if last or interrupted() or online.done % self.scenario.run.checkpoint_every == 0:
+                self._checkpoint(online)
+            if interrupted() and not last:
+                self.run.describe(status="interrupted", seconds=round(self.seconds, 1))
+                raise KeyboardInterrupt
         self.run.describe(status="finished", seconds=round(self.seconds, 1))
         self.show.end(self.run)
         return self.run
@@ -176,7 +224,19 @@ class _Training:
         state, tensors = snapshot(online)
         state["barking"] = sorted(self.barking)
         self.run.describe(seconds=round(self.seconds, 1))
-        self.run.save(online.done, state, tensors, keep=self.scenario.run.keep)
+
+        def shards(folder: Path) -> None:
+            for name, trainee in online.trainees.items():
+                if isinstance(trainee.learner, Ranks):
+                    place = folder.absolute() / f"learner-{name}"
+                    trainee.learner.save(place)
+                    if not (place / ".metadata").exists():
+                        raise CheckpointError(
+                            f"{place}: the learner's processes wrote it, and it is not here\n"
+                            "  the run directory must be one that all nodes see: --out"
+                        )
+
+        self.run.save(online.done, state, tensors, keep=self.scenario.run.keep, also=shards)
 
 
 def payoffs(online: Online) -> dict[str, Any]:
@@ -203,7 +263,8 @@ def snapshot(online: Online) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors: dict[str, Any] = {
         "torch_random": torch.get_rng_state(),
         "policies": {
-            name: {"weights": online.engine.state(name), "learner": trainee.learner.state_dict()}
+            name: {"weights": online.engine.state(name)}
+            | ({"learner": trainee.learner.state_dict()} if isinstance(trainee.learner, Learner) else {})
             for name, trainee in online.trainees.items()
         },
     }
@@ -215,12 +276,23 @@ def restore(online: Online, run: RunDir, state: Mapping[str, Any], tensors: Mapp
     online.done = state["step"]
     for label in state["versions"]:
         ref = PolicyRef.parse(label)
-        online.engine.freeze(ref, run.load_version(ref))
+        if ref.name in online.trainees or ref in run.versions():  # else it is as it was built
+            online.engine.freeze(ref, run.load_version(ref))
     for name, trainee in online.trainees.items():
         saved = tensors["policies"][name]
         online.engine.load(name, saved["weights"])
         online.engine.set_version(name, online.done)
-        trainee.learner.load_state_dict(saved["learner"])
+        folder = run.checkpoint(online.done).absolute() / f"learner-{name}"
+        if isinstance(trainee.learner, Ranks) and folder.is_dir():
+            trainee.learner.restore(folder)
+        elif folder.is_dir():
+            assert isinstance(trainee.learner, Learner)
+            sharding.restore(trainee.learner, folder)
+        elif "learner" in saved:
+            trainee.send()
+            trainee.learner.load_state_dict(saved["learner"])
+        else:
+            raise CheckpointError(f"{folder}: gone, and with it the optimizer of {name}")
     for ref in run.versions():
         if ref.name not in online.trainees:
             online.engine.load(ref.name, run.load_version(ref))
@@ -245,7 +317,7 @@ def measure(scenario: Scenario, online: Online) -> tuple[dict[str, float], Evalu
             out["eval/nashconv_pool"] = nashconv_of(pool, scenario.env, params, known=online.measured).value
     assert focal is not None
     policy = focal.at(online.engine.version(scenario.focal))
-    result = evaluate_policy(scenario, online.cast, policy, scenario.eval.against)
+    result = evaluate_policy(scenario, online.cast, policy, scenario.eval.against, workers=online.workers)
     for name, estimate in result.summary.items():
         out |= {f"eval/{name}": estimate.mean, f"eval/{name}/low": estimate.low, f"eval/{name}/high": estimate.high}
     if scenario.eval.measure in result.values:
@@ -280,6 +352,7 @@ def evaluate_policy(
     *,
     instances: int | None = None,
     policies: Mapping[str, Policy] | None = None,
+    workers: Workers | None = None,
     samples: int = 4,
 ) -> Evaluation:
     """`policy` in the seats of the focal policy, on held-out instances, against each opponent in every seat."""
@@ -295,7 +368,8 @@ def evaluate_policy(
     if not settings:
         settings["self"] = rotations(dict(cast), policy, seats, None)
     count = instances or scenario.eval.instances
-    return evaluate(scenario.env, params, settings, count, live=scenario.run.live, samples=samples)
+    workers = workers or Here(scenario.run.live)
+    return evaluate(scenario.env, params, settings, count, workers=workers, samples=samples)
 
 
 @dataclass
@@ -415,6 +489,7 @@ def plan(scenario: Scenario) -> str:
         "evaluation": f"{measure} on {scenario.eval.instances} held-out instances"
         + (f" against {', '.join(scenario.eval.against)}" if scenario.eval.against else "")
         + (f", every {scenario.eval.every} steps" if scenario.eval.every else ", at the start and the end"),
+        "scale": ", ".join(f"{k} {v}" for k, v in scenario.scale if v) or "one process",
         "writes": f"{next_path(RUNS, scenario.name or scenario.env)}/",
     }
     return "\n".join(f"  {key:<12}{value}" for key, value in lines.items())
@@ -443,6 +518,10 @@ def diff(a: Path | str, b: Path | str, exact: bool = False) -> list[str]:
     _, state_a, tensors_a = one.peek()
     _, state_b, tensors_b = two.peek()
     out += _tree_diff("state", state_a, state_b) + _tree_diff("tensors", tensors_a, tensors_b)
+    folders = [r.checkpoint(r.checkpoints()[-1]) for r in (one, two)]
+    for name in sorted({p.name for folder in folders for p in folder.glob("learner-*")}):
+        shards = [sharding.read(folder / name) if (folder / name).is_dir() else {} for folder in folders]
+        out += _tree_diff(name, *shards)
     for folder in ("episodes", "eval", "versions"):
         names = {p.name for r in (one, two) for p in (r.path / folder).glob("*")}
         for name in sorted(names):

@@ -16,12 +16,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
+from palaestra.agents.families import family_of
 from palaestra.alignment.credit import ESTIMATORS
 from palaestra.alignment.exploit import GAMES
 from palaestra.alignment.recipe import Count, LeagueSpec, Positive, Recipe, Table
 from palaestra.envs.registry import absolute, env_class, names
 from palaestra.envs.script import ScriptedEnv, play_random
-from palaestra.errors import PalaestraError, ScenarioError, nearest
+from palaestra.errors import MissingExtraError, PalaestraError, ScenarioError, nearest
 
 LIBRARY = Path(__file__).parent / "library"
 
@@ -73,6 +74,11 @@ class PolicySpec(Table):
     max_tokens: Positive = 64
     temperature: float = Field(1.0, ge=0)
     history: Literal["keep", "drop"] = "keep"
+    renderer: str = "template"
+    """How messages become tokens: by the tokenizer's chat "template"; or by the package "renderers", as of the family
+    that it knows the model under, or of the family that is named ("renderers:qwen3")."""
+    renderer_options: dict[str, Any] = {}
+    """Variables of the template, or settings of the family: `{ enable_thinking = false }`."""
     legal: bool = False
     """Record the legal actions of free replies, for exact entropy and KL over them."""
     show_rules: bool | None = None
@@ -138,6 +144,18 @@ class EngineSpec(Table):
     openai: RemoteSpec = RemoteSpec()
 
 
+class ScaleSpec(Table):
+    """How many processes a run has beside this one, and where; see `docs/scale.md`."""
+
+    ray: str = ""
+    """"" no Ray; "local" a Ray of this run's own on this machine; "auto" the one that runs here; or its address."""
+    rollouts: Count = 0
+    """Rollout workers, each with environments and an engine of its own; 0: this process plays. Without Ray the episodes
+    of a step are played here in so many parts one after another, which gives the same numbers bit for bit."""
+    learners: Count = 0
+    """Processes that the learner's weights, gradients and optimizer are sharded over; 0: this process learns."""
+
+
 class SignalSpec(Table):
     """Something that scores an episode's seats."""
 
@@ -190,6 +208,7 @@ class Scenario(Table):
     policies: dict[str, PolicySpec]
     cast: dict[str, str | Seat]
     engines: dict[str, EngineSpec] = {"local": EngineSpec()}
+    scale: ScaleSpec = ScaleSpec()
     signals: dict[str, SignalSpec] = {"env": SignalSpec(train=True)}
     recipe: Recipe = Recipe()
     league: LeagueSpec = LeagueSpec()
@@ -297,13 +316,27 @@ class Scenario(Table):
             if spec.model is not None and spec.engine not in engines:
                 out.append(f"{at}.engine: no engine named {spec.engine!r}\n      {nearest(spec.engine, engines)}")
             elif spec.model is not None and engines[spec.engine].kind == "openai":
-                wrong = {"train": spec.train, "act": spec.act == "score", "clone": spec.clone, "adapter": spec.adapter}
+                wrong: dict[str, Any] = {
+                    "train": spec.train,
+                    "act": spec.act == "score",
+                    "clone": spec.clone,
+                    "adapter": spec.adapter,
+                    "renderer": spec.renderer != "template",
+                    "renderer_options": spec.renderer_options,
+                }
                 out += [
                     f"{at}.{key}: its engine {spec.engine!r} is a server elsewhere, which only speaks\n"
                     "      take it out, or choose an engine of another kind"
                     for key, value in wrong.items()
                     if value
                 ]
+            elif spec.model is not None and spec.renderer != "template":
+                try:
+                    family_of(spec.renderer, spec.model)
+                except MissingExtraError:
+                    pass  # not wrong, only not here: said where it is needed
+                except ScenarioError as error:
+                    out.append(f"{at}.renderer: {error}".replace("\n  ", "\n      "))
             if spec.clone:
                 for seat, who in spec.clone.players.items():
                     if seat not in env.seats:
@@ -355,19 +388,39 @@ class Scenario(Table):
                     )
         if recipe.staleness:
             adapters = [name for name in self.trained if self.policies[name].adapter]
+            elsewhere = bool(self.scale.ray and self.scale.rollouts)
             here = [
-                n for n in adapters if self.engines.get(self.policies[n].engine, EngineSpec()).kind == "transformers"
+                n
+                for n in adapters
+                if not elsewhere
+                and (
+                    self.policies[n].act == "score"
+                    or self.engines.get(self.policies[n].engine, EngineSpec()).kind == "transformers"
+                )
             ]
             if recipe.objective == "reinforce" and recipe.importance_cap is None and not recipe.unclipped:
                 out.append(
                     f'recipe.objective = "reinforce" has no trust region, for episodes up to {recipe.staleness} '
-                    'versions old\n      set objective = "ppo", importance_cap = 2, or, all the same, unclipped = true'
+                    'versions old\n      set objective = "ppo" or "decoupled", or importance_cap = 2,'
+                    " or, all the same, unclipped = true"
                 )
             out += [
                 f"recipe.staleness: policies.{name} is an adapter on a base that the learner uses too\n"
-                '      set [engines.local] kind = "vllm", or learn whole weights'
+                '      set [engines.local] kind = "vllm" and act = "text", or scale.ray and scale.rollouts,'
+                " or learn whole weights"
                 for name in here
             ]
+            out += [
+                f"engines.{name}.vllm.sleep: while it sleeps for the learner it cannot play ahead\n"
+                "      set sleep = false, or recipe.staleness = 0"
+                for name, engine in self.engines.items()
+                if engine.vllm.sleep and not elsewhere
+            ]
+        if self.scale.ray and not (self.scale.rollouts or self.scale.learners):
+            out.append(
+                f'scale.ray = "{self.scale.ray}": nothing is to run there\n'
+                "      set scale.rollouts = 2, scale.learners = 2, or both"
+            )
         if recipe.kl and recipe.kl.to not in ("copy", "start"):
             name = recipe.kl.to.partition("@")[0]
             if name not in self.policies:

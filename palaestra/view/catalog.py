@@ -17,7 +17,7 @@ from typing import Any
 from palaestra import __version__
 
 Entry = dict[str, Any]
-PACKAGES = ("gymnasium", "pettingzoo", "numpy", "torch", "transformers", "peft", "safetensors", "pydantic-monty")
+PACKAGES = ("gymnasium", "pettingzoo", "numpy", "torch", "transformers", "peft", "safetensors", "pydantic-monty", "ray")
 
 
 def envs() -> Iterator[Entry]:

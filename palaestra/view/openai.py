@@ -212,7 +212,7 @@ def parse(body: bytes) -> Chat:
 
 
 def _choice(chat: Chat, policy: LanguagePolicy, number: int, prompt: list[int], reply: Completion) -> dict[str, Any]:
-    text, finish = policy.renderer.decode(reply.ids), "stop" if reply.stop == "stop" else "length"
+    text, finish = policy.renderer.said(reply.ids), "stop" if reply.stop == "stop" else "length"
     stops = [chat.stop] if isinstance(chat.stop, str) else chat.stop or []
     if found := [text.index(stop) for stop in stops if stop and stop in text]:
         text, finish = text[: min(found)], "stop"

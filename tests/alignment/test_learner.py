@@ -10,6 +10,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from palaestra.agents.episode import Choice, Span, Trajectory
+from palaestra.alignment import learner as learning
+from palaestra.alignment import packing as packings
 from palaestra.alignment.learner import Learner, Schedule, ValueHead
 from palaestra.alignment.objectives import make_objective
 from palaestra.alignment.packing import Trie, plan
@@ -494,6 +496,68 @@ def test_low_precision_keeps_losses_in_single_precision_and_near():
         base, exact = gradient(objective="reinforce", coefficients={}, reference=None)
         assert metrics["nll"] == pytest.approx(exact["nll"], rel=0.01)
         assert distance(got, base) < 0.1
+
+
+def test_an_adapter_in_single_precision_trains_on_a_base_in_half_the_bits():
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    model = get_peft_model(make_model(dtype=torch.bfloat16), config).eval()
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    made = Learner(model, own, autocast=torch.bfloat16)
+    metrics = made.forward_backward(token_rows(), "ppo")
+    assert {p.dtype for p in own.values()} == {p.grad.dtype for p in own.values()} == {torch.float32}
+    assert made.logprobs(model, token_rows())[0].logprobs.dtype == torch.float32
+    assert 0 < made.optim_step()["grad_norm"] < 1e3 and metrics["nll"] > 0
+
+
+# -- what an accelerator gains ---------------------------------------------------------------------------------------
+def test_nothing_is_read_back_from_the_device_inside_a_step():
+    """On a CPU reading a number shows as one operation; the metrics are fetched at the end, all at once."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Reads(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.count += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+            return function(*args, **kwargs or {})
+
+    made = learner(tokens_per_micro_batch=64, head_chunk=8)
+    scores = made.logprobs(REFERENCE, ROWS)
+    with Reads() as reads:
+        metrics = made.forward_backward(ROWS, "ppo", reference=scores, coefficients=COEFFICIENTS)
+    assert metrics["tokens_forward"] > 4 * 64 and reads.count == 0
+    made.optimizer.zero_grad()
+
+
+def test_packed_rows_in_which_nothing_branches_need_no_mask(monkeypatch):
+    """Long rows on an accelerator: causal attention has a faster kernel, and gives the same gradient."""
+    rows = token_rows(4, shortest=520, longest=560)
+    rows = [row for row in rows if row.ids[:10] != rows[1].ids[:10]] + [rows[1]]
+    settings = {
+        "objective": "reinforce",
+        "coefficients": {},
+        "reference": None,
+        "model": make_model(max_position_embeddings=1024),
+    }
+    masked, _ = gradient(rows, **settings)
+    seen = []
+
+    def causal(*args, **kwargs):
+        seen.append(packings.layout(*args, **kwargs | {"chains_causal": True}))
+        return seen[-1]
+
+    monkeypatch.setattr(learning, "layout", causal)
+    plain, _ = gradient(rows, **settings)
+    assert all(where.visible_BTT is None for where in seen) and distance(plain, masked) < 1e-5
+    gradient(ROWS, **settings | {"model": MODEL})
+    assert seen[-1].visible_BTT is not None  # these branch
+
+
+def test_a_compiled_transformer_gives_the_same_gradient():
+    settings = {"objective": "reinforce", "coefficients": {}, "reference": None}
+    assert distance(gradient(compile="eager", **settings)[0], gradient(**settings)[0]) < 1e-6
 
 
 def test_the_start_up_check_finds_a_head_that_the_learner_does_not_know():

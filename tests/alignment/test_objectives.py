@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from palaestra.alignment.objectives import OBJECTIVES, TERMS, Units, make_objective
-from palaestra.alignment.objectives.policy_gradient import clipped_share, importance, ppo_clip, reinforce
+from palaestra.alignment.objectives.policy_gradient import clipped_share, decoupled, importance, ppo_clip, reinforce
 from palaestra.alignment.objectives.regularizers import entropy, k1_of, kl_exact, kl_k1, kl_k2, kl_k3, penalize
 from palaestra.alignment.objectives.supervised import sft
 from palaestra.errors import UnknownNameError
@@ -93,6 +93,27 @@ def test_merging_equal_units_is_exact_for_both_signs(logratio):
     assert got[0] == got[1]
 
 
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+@pytest.mark.parametrize(("moved", "slope"), [(1.0, 1.0), (1.5, None)])
+def test_decoupled_ppo_clips_around_the_step_and_weighs_by_what_sampled(advantage, moved, slope):
+    proximal, cap = math.log(0.3), 2.0
+    for behavior, weight in ((0.3, 1.0), (0.2, 1.5), (0.1, cap), (0.6, 0.5)):
+        now = torch.tensor([proximal + math.log(moved)], dtype=torch.float64, requires_grad=True)
+        u = units([0.0], behavior=[math.log(behavior)], advantages=[advantage])
+        u = u._replace(logprobs_N=now, proximal_N=torch.tensor([proximal], dtype=torch.float64))
+        loss = decoupled(u, cap=cap)
+        loss.backward()
+        kept = slope if slope is not None else (0.0 if advantage > 0 else moved)
+        assert -now.grad.item() == pytest.approx(weight * advantage * kept)
+        gain = min(moved, 1.2) if advantage > 0 else moved
+        assert -loss.item() == pytest.approx(weight * advantage * gain)
+
+
+def test_decoupled_ppo_is_ppo_where_the_step_began_with_what_sampled():
+    u = units([-1.0, -0.2, -3.0], behavior=[-1.3, -0.1, -2.0], advantages=[1.0, -2.0, 0.5])
+    assert decoupled(u._replace(proximal_N=u.behavior_N)).item() == pytest.approx(ppo_clip(u).item())
+
+
 def test_clip_fraction_is_the_share_of_advantage_whose_gradient_is_cut():
     u = units([0.5, -0.5, -0.5, 0.0], behavior=[0.0] * 4, advantages=[1.0, -2.0, 4.0, 1.0])
     cut, of = clipped_share(u, clip_low=0.2, clip_high=0.2)
@@ -175,7 +196,11 @@ def test_kl_in_the_reward_is_subtracted_from_the_return():
 
 
 def test_objectives_and_terms_are_found_by_name():
-    assert set(OBJECTIVES) == {"reinforce", "ppo", "sft"} and set(TERMS) == {"kl_exact", "kl_k2", "entropy"}
+    assert set(OBJECTIVES) == {"reinforce", "ppo", "decoupled", "sft"} and set(TERMS) == {
+        "kl_exact",
+        "kl_k2",
+        "entropy",
+    }
     objective = make_objective("ppo", clip_low=0.1, clip_high=0.3)
     u = units([1.0, -1.0], behavior=[0.0, 0.0], advantages=[1.0, -1.0])
     assert objective.loss(u).item() == pytest.approx(-1.3 + 0.9)
@@ -185,7 +210,9 @@ def test_objectives_and_terms_are_found_by_name():
         make_objective("reinforcee")
 
 
-@pytest.mark.parametrize("function", [reinforce, importance, ppo_clip, sft, kl_exact, kl_k2, entropy, penalize])
+@pytest.mark.parametrize(
+    "function", [reinforce, importance, ppo_clip, decoupled, sft, kl_exact, kl_k2, entropy, penalize]
+)
 def test_every_method_names_its_source_and_what_differs(function):
     assert "Source:" in function.__doc__
     if function is not penalize:

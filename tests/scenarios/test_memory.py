@@ -95,12 +95,15 @@ def test_versions_that_are_held_are_counted() -> None:
 
 def test_many_learners_share_and_every_worker_has_all() -> None:
     scenario = load()
-    alone, spread = memory(scenario), memory(scenario, rollouts=3, learners=2)
-    learner, worker = spread.processes
-    assert (learner.name, learner.number, worker.name, worker.number) == ("learner", 2, "rollout worker", 3)
-    assert parts(spread)["optimizer"] == parts(alone)["optimizer"] // 2
-    assert parts(spread, 1)["weights"] == parts(alone)["weights"]
-    assert "activations" not in parts(spread, 1)
+    alone = memory(scenario)
+    spread = memory(load("scale.ray=local", "scale.rollouts=3", "scale.learners=2"))
+    assert [(p.name, p.number) for p in spread.processes] == [("the driver", 1), ("rollout worker", 3), ("learner", 2)]
+    assert parts(spread, 2)["optimizer"] == parts(alone)["optimizer"] // 2
+    assert parts(spread)["weights"] == parts(spread, 1)["weights"] == parts(alone)["weights"]
+    assert parts(spread)["frozen copies"] == parts(alone)["frozen copies"]
+    assert not {"activations", "optimizer", "gradients"} & (parts(spread).keys() | parts(spread, 1).keys())
+    here = memory(load("scale.rollouts=3"))  # without Ray this process plays, part by part
+    assert [p.name for p in here.processes] == ["the run"]
 
 
 def test_playing_and_learning_at_once_need_both() -> None:

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from palaestra.agents.episode import PolicyRef, read_episodes
+from palaestra.agents.play import Job
 from palaestra.alignment.run import RunDir
 from palaestra.errors import CheckpointError, ScenarioError
 from palaestra.scenarios import runs
+from palaestra.scenarios.build import build
 from palaestra.scenarios.scenario import Scenario
 
 SMALL = [
@@ -130,11 +132,64 @@ def test_an_asynchronous_run_resumes_and_repeats_bitwise(stale: Path, tmp_path: 
     assert runs.diff(stale, tmp_path / "run", exact=True) == []
 
 
+def test_a_decoupled_objective_is_ppo_where_nothing_is_old(tmp_path: Path) -> None:
+    one = runs.train(small(), tmp_path / "ppo").peek()[2]["policies"]["player"]["weights"]
+    two = runs.train(small("recipe.objective=decoupled"), tmp_path / "two").peek()[2]["policies"]["player"]["weights"]
+    old = ("recipe.objective=decoupled", "recipe.staleness=2")
+    three = runs.train(small(*old), tmp_path / "three").peek()[2]["policies"]["player"]["weights"]
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+    assert not all(torch.allclose(one[name], three[name], atol=1e-4) for name in one)
+
+
+def test_replies_that_have_become_too_unlikely_are_left_out(tmp_path: Path) -> None:
+    mask = ("recipe.staleness=2", "recipe.lr=0.05", "recipe.sequence_mask=1.05")
+    lines = runs.train(small(*mask), tmp_path / "run").metrics()[1:]
+    shares = [line["masked/player"] for line in lines]
+    assert shares[0] == 0 and 0 < max(shares) <= 1
+    wide = runs.train(small(*mask[:2], "recipe.sequence_mask=1e9"), tmp_path / "wide").metrics()[1:]
+    assert {line["masked/player"] for line in wide} == {0}
+
+
+def test_a_past_self_is_kept_as_long_as_it_plays() -> None:
+    league = ("league.every=1", "league.limit=2", "league.matchmaking=uniform", "league.share=1.0")
+    online = build(small("recipe.staleness=2", *league))
+    for name in online.trainees:
+        online._freeze(PolicyRef(name, 0))
+    seated: dict[int, set[PolicyRef]] = {}
+    jobs = online.jobs
+
+    def watched(step: int | None = None) -> list[Job]:
+        found = jobs(step)
+        seated[online.done if step is None else step] = {p.ref for job in found for p in job.cast.values()}
+        return found
+
+    online.jobs = watched  # type: ignore[method-assign]
+    past = 0
+    try:
+        for _ in range(5):
+            online.step()
+            for step in {online.done, online.done + 1} & seated.keys():  # begun, perhaps still being played
+                past += len(seated[step]) > 1
+                assert {ref.version for ref in seated[step]} <= {*online.engine.frozen("player")}
+    finally:
+        online.close()
+    assert past  # else there was nothing to keep
+
+
+def test_a_reference_that_nobody_trains_is_there_again_after_a_resume(tmp_path: Path) -> None:
+    fixed = ('policies.foe={ model = "tiny", act = "score", tiny = { width = 32 } }', "recipe.kl.to=foe@0")
+    with pytest.raises(Stop):
+        runs.train(small(*fixed), tmp_path / "cut", show=StopAt(3))
+    runs.resume(tmp_path / "cut")
+    runs.train(small(*fixed), tmp_path / "whole")
+    assert runs.diff(tmp_path / "whole", tmp_path / "cut", exact=True) == []
+
+
 def test_old_episodes_without_a_trust_region_are_refused_unless_asked_for_twice() -> None:
     with pytest.raises(ScenarioError, match="has no trust region, for episodes up to 2 versions old"):
         small("recipe.staleness=2", "recipe.objective=reinforce")
     assert small("recipe.staleness=2", "recipe.objective=reinforce", "recipe.unclipped=true")
-    with pytest.raises(ScenarioError, match='kind = "vllm", or learn whole weights'):
+    with pytest.raises(ScenarioError, match=r"or scale\.ray and scale\.rollouts, or learn whole weights"):
         small("recipe.staleness=1", "policies.player.adapter.rank=4")
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from palaestra.agents.engines import Completion, Sampling
+from palaestra.agents.engines import vllm as engine_module
 from palaestra.agents.engines import vllm_transfer as module
 from palaestra.agents.engines.embedded import score
 from palaestra.agents.engines.vllm import VllmEngine
 from palaestra.agents.episode import PolicyRef
 from palaestra.agents.tiny import tiny
-from palaestra.errors import EngineError, MissingExtraError
+from palaestra.errors import EngineError, MismatchError, MissingExtraError
 
 TEXTS = ["You are player_0. Your card is J.", "[bet]", "[check]"] * 3
 CONTEXT, CLOSE, APART = 512, 2e-5, 1e-2
@@ -50,6 +53,11 @@ def gap(engine: VllmEngine, ref: PolicyRef, asked: list[int], done: Completion, 
     """How far the sampled log-probabilities are from those that the learner gives the same tokens."""
     again = score(engine.module(ref), [(asked, [done.ids])])[0][0]
     return max(abs(a - b) for a, b in zip(done.logprobs[begin:], again[begin:], strict=True))
+
+
+def processes(engine: VllmEngine) -> list[psutil.Process]:
+    """Those that vLLM started."""
+    return [p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()]
 
 
 def ask(engine: VllmEngine, *jobs: tuple[list[int], Sampling, PolicyRef, int]) -> list[Completion]:
@@ -159,11 +167,12 @@ def test_a_publication_that_did_nothing_is_refused(whole: VllmEngine, monkeypatc
         served.version = ref.version
 
     monkeypatch.setattr(whole, "_send", said_to_be_done)
-    with pytest.raises(EngineError, match=r"vLLM and the learner differ by .* nats") as caught:
-        ask(whole, (prompt(20), Sampling(4), disturb(whole, "p"), 0))
-    assert "tolerance" in str(caught.value)
+    ref = disturb(whole, "p")
+    for _ in range(2):  # and not only once
+        with pytest.raises(MismatchError, match=r"vLLM and the learner differ by .* nats") as caught:
+            ask(whole, (prompt(20), Sampling(4), ref, 0))
+        assert "tolerance" in str(caught.value)
     monkeypatch.undo()
-    whole._served["b of p"].version = -1
     assert ask(whole, (prompt(20), Sampling(4), PolicyRef("p", whole.version("p")), 0))
 
 
@@ -212,3 +221,40 @@ def test_another_version_of_vllm_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "version", none)
     with pytest.raises(MissingExtraError, match="palaestra\\[vllm\\]"):
         VllmEngine()
+
+
+def test_a_vllm_that_dies_is_started_again_and_no_request_is_lost() -> None:
+    engine = VllmEngine()
+    engine.add_base("base", *base())
+    engine.add_policy("one", "base", adapter={"rank": 4})
+    ref = disturb(engine, "one")
+    job = (prompt(60), Sampling(200), ref, 7)
+    try:
+        (whole,) = ask(engine, job)
+        (core,) = processes(engine)
+        killer = threading.Timer(0.1, core.kill)
+        killer.start()
+        replies = ask(engine, *[job] * 4)
+        killer.join()
+        (after,) = ask(engine, job)
+        assert not core.is_running() and processes(engine)
+        assert all(len(reply.ids) == 200 and gap(engine, ref, job[0], reply) < CLOSE for reply in replies)
+        assert after.ids == whole.ids
+    finally:
+        engine.close()
+
+
+def test_a_vllm_that_dies_again_and_again_over_a_request_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "RESTARTS", 0)
+    engine = VllmEngine()
+    engine.add_base("base", *base())
+    engine.add_policy("one", "base", adapter={"rank": 4})
+    try:
+        ask(engine, (prompt(60), Sampling(2), PolicyRef("one"), 7))
+        (core,) = processes(engine)
+        killer = threading.Timer(0.1, core.kill)
+        killer.start()
+        with pytest.raises(EngineError, match="vLLM died 1 times over one request of 60 tokens"):
+            ask(engine, (prompt(60), Sampling(400), PolicyRef("one"), 7))
+    finally:
+        engine.close()

@@ -189,8 +189,9 @@ class EmbeddedEngine:
         name, ref = (policy, None) if isinstance(policy, str) else (policy.name, policy)
         owner = self._policy(name)
         weights = owner.weights
-        if ref is not None and ref.version != owner.version:
-            weights = owner.frozen.get(ref.version)
+        if ref is not None:  # a copy stays what it is while the live weights move on
+            live = weights if ref.version == owner.version else None
+            weights = owner.frozen.get(ref.version, live)
             if weights is None:
                 self.module(ref)  # raises
         return {n: t.detach().to("cpu", copy=True) for n, t in self._tensors(owner, weights).items()}
@@ -261,6 +262,9 @@ class EmbeddedEngine:
     async def retire(self, policy: PolicyRef) -> None:
         """Forget a version."""
         self.forget(policy)
+
+    def prepare(self, refs: Sequence[PolicyRef]) -> None:
+        """These versions will be asked for, while the live weights change: an engine elsewhere is given them now."""
 
     def rest(self) -> None:
         """A rollout is over, and the learner begins: an engine that takes memory for itself may give it back."""

@@ -28,7 +28,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -40,11 +40,13 @@ from palaestra.agents import batching
 from palaestra.agents.engines import Completion, Sampling, vllm_transfer
 from palaestra.agents.engines.embedded import EmbeddedEngine, GenerateJob, score
 from palaestra.agents.episode import PolicyRef
-from palaestra.errors import EngineError
+from palaestra.errors import EngineError, MismatchError
 
 T = TypeVar("T")
 PROBE, REPLY = 300, 24
 """Tokens of the prompt and of the reply by which a publication is verified: short prompts do not show a stale cache."""
+RESTARTS = 3
+"""How often vLLM is started again, where its process has died, for one request."""
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
 """Nats between engine and learner, at most, at any token of the probe."""
 
@@ -111,7 +113,8 @@ class VllmEngine(EmbeddedEngine):
         shared = Path("/dev/shm")
         self._folder = Path(tempfile.mkdtemp(prefix="palaestra-", dir=shared if shared.is_dir() else None))
         self._served: dict[str, _Served] = {}
-        self._asked = self._numbers = 0
+        self._asked = self._numbers = self._deaths = 0
+        self._lock = threading.RLock()  # several rollouts may ask at once, each in a thread of its own
         atexit.register(self.close)
 
     # -- policies ------------------------------------------------------------------------------------------------
@@ -141,16 +144,26 @@ class VllmEngine(EmbeddedEngine):
             raise problem
         if problem is not None:
             return problem
-        if not self._is_served(policy):
-            return await super().generate(prefix, sampling, policy, seed)
-        served = self._ready(policy)
-        served.leases[policy] += 1
-        try:
-            reply = self._reply(served, prefix, sampling, policy, seed)
-            return await batching.apart(served.server.ask(reply))
-        finally:
-            served.leases[policy] -= 1
-            self._tidy()
+        for _ in range(1 + RESTARTS):
+            if not self._is_served(policy):
+                return await super().generate(prefix, sampling, policy, seed)
+            served, deaths = None, self._deaths
+            try:
+                served = self._ready(policy, lease=True)
+                reply = self._reply(served, prefix, sampling, policy, seed)
+                return await batching.apart(served.server.ask(reply))
+            except Exception:
+                self._bury()
+                if self._deaths == deaths:  # vLLM lives: the request itself is at fault
+                    raise
+            finally:
+                if served is not None:
+                    served.leases[policy] -= 1
+                    self._tidy()
+        raise EngineError(
+            f"{policy}: vLLM died {1 + RESTARTS} times over one request of {len(prefix)} tokens\n"
+            "  its memory may be too small: engine settings `memory` and `requests`"
+        )
 
     async def publish(self, policy: PolicyRef, weights: Any = None) -> None:
         """Make a version known: a state, or None for the live weights, which vLLM is then given."""
@@ -158,6 +171,12 @@ class VllmEngine(EmbeddedEngine):
             self.freeze(policy, weights)
         if self._is_served(policy):
             self._ready(policy)
+
+    def prepare(self, refs: Sequence[PolicyRef]) -> None:
+        """Give vLLM those of the versions that it serves."""
+        for ref in refs:
+            if self._is_served(ref):
+                self._ready(ref)
 
     def rest(self) -> None:
         """Between rollouts: with `sleep`, vLLM's memory is the learner's until the next request."""
@@ -171,8 +190,14 @@ class VllmEngine(EmbeddedEngine):
         policy = self._policy(ref.name)
         return policy.adapter is not None or ref.version == policy.version
 
-    def _ready(self, ref: PolicyRef) -> _Served:
-        """The vLLM that has the version, which is started or given it where it must be."""
+    def _ready(self, ref: PolicyRef, *, lease: bool = False) -> _Served:
+        """The vLLM that has the version, which is started or given it where it must be; with a lease it keeps it."""
+        with self._lock:
+            served = self._given(ref)
+            served.leases[ref] += lease
+            return served
+
+    def _given(self, ref: PolicyRef) -> _Served:
         policy = self._policy(ref.name)
         key = policy.base if policy.adapter is not None else f"{policy.base} of {ref.name}"
         if key not in self._served:
@@ -183,11 +208,21 @@ class VllmEngine(EmbeddedEngine):
         if policy.adapter is None:
             if served.version != ref.version:
                 self._send(served, ref)
-                self._verify(served, ref)
+                try:
+                    self._verify(served, ref)
+                except EngineError:
+                    served.version = -1  # it has been given none that it may be asked for
+                    raise
         elif ref not in served.adapters:
             served.adapters[ref] = self._adapter(served, ref)
             self._tidy()
-            self._verify(served, ref)
+            if ref in self.verified:  # before vLLM died: its file is the same, and the learner may be at work
+                return served
+            try:
+                self._verify(served, ref)
+            except EngineError:
+                del served.adapters[ref]
+                raise
         return served
 
     def _settings(self, base: str, *, lora: bool) -> dict[str, Any]:
@@ -281,7 +316,7 @@ class VllmEngine(EmbeddedEngine):
         """Sample with vLLM, score with the learner, compare.
 
         Raises:
-            EngineError: they do not agree; nothing that vLLM samples of this version may be trained on.
+            MismatchError: they do not agree; nothing that vLLM samples of this version may be trained on.
         """
         context, vocab = self.context(ref.name), self._base(self._policy(ref.name).base).model.config.get_text_config()
         rng = random.Random(f"probe|{ref.name}")
@@ -291,22 +326,30 @@ class VllmEngine(EmbeddedEngine):
         module = self.module(ref)
         ((again,),) = score(module, [(prompt, [reply.ids])], min_rows=self.min_rows)
         gap = max(abs(a - b) for a, b in zip(reply.logprobs, again, strict=True))
-        self.verified[ref] = gap
         limit = self.tolerance or TOLERANCE.get(next(module.parameters()).dtype, 1e-3)
         if not gap <= limit:
-            raise EngineError(
+            raise MismatchError(
                 f"{ref}: vLLM and the learner differ by {gap:.2g} nats at a token, after it was published\n"
                 f"  at most {limit:g} is allowed (engine setting `tolerance`); training on such tokens would be wrong\n"
                 '  run `palaestra doctor`; engine kind = "transformers" samples from the learner\'s own weights'
             )
+        self.verified[ref] = gap
 
     def _tidy(self) -> None:
         """Take from vLLM the adapters that no request uses and nobody may ask for again."""
-        for served in self._served.values():
-            for ref in [r for r in served.adapters if not served.leases[r] and not self._known(r)]:
-                gone = served.adapters.pop(ref)
-                served.server.call(served.server.llm.remove_lora(gone.request.lora_int_id))
-                shutil.rmtree(gone.path, ignore_errors=True)
+        with self._lock:
+            for served in [s for s in self._served.values() if not s.server.dead]:
+                for ref in [r for r in served.adapters if not served.leases[r] and not self._known(r)]:
+                    gone = served.adapters.pop(ref)
+                    served.server.call(served.server.llm.remove_lora(gone.request.lora_int_id))
+                    shutil.rmtree(gone.path, ignore_errors=True)
+
+    def _bury(self) -> None:
+        """Let go of every vLLM whose process has died; whoever asks next starts another."""
+        with self._lock:
+            for key in [key for key, served in self._served.items() if served.server.dead]:
+                self._served.pop(key).server.close()
+                self._deaths += 1
 
     def _known(self, ref: PolicyRef) -> bool:
         policy = self._policy(ref.name)
@@ -324,6 +367,8 @@ class VllmEngine(EmbeddedEngine):
         from vllm.inputs import TokensPrompt
 
         published = served.adapters.get(ref)
+        if published is None and self._policy(ref.name).adapter is not None:
+            raise EngineError(f"{ref}: vLLM no longer has it")  # without its adapter the base would speak
         self._asked += 1
         params = SamplingParams(
             temperature=sampling.temperature,
@@ -377,6 +422,11 @@ class Server:
     async def ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine of the server's loop, while this loop goes on."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+
+    @property
+    def dead(self) -> bool:
+        """Whether the process behind it is gone."""
+        return bool(self.llm.errored)
 
     def wake(self) -> None:
         """Take the memory back."""

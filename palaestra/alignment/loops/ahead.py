@@ -25,6 +25,8 @@ class Batch(NamedTuple):
 
     refs: tuple[PolicyRef, ...]
     episodes: Future[list[Episode]]
+    playing: frozenset[PolicyRef] = frozenset()
+    """All versions that sit in it, past selves too."""
 
 
 class Ahead:
@@ -43,7 +45,9 @@ class Ahead:
         """Steps whose episodes may be begun now, at the versions that step `step` begins with."""
         return [k for k in range(step, min(step + self.staleness, last - 1) + 1) if k not in self._batches]
 
-    def begin(self, step: int, refs: tuple[PolicyRef, ...], rollout: Rollout) -> None:
+    def begin(
+        self, step: int, refs: tuple[PolicyRef, ...], rollout: Rollout, playing: frozenset[PolicyRef] = frozenset()
+    ) -> None:
         """Play a step's episodes: at once without staleness, else beside the learner."""
         done: Future[list[Episode]] = Future()
         if not self.staleness:
@@ -55,16 +59,16 @@ class Ahead:
                     self.staleness, "rollout", initializer=lambda: torch.set_num_threads(count)
                 )
             done = self._threads.submit(rollout)
-        self._batches[step] = Batch(refs, done)
+        self._batches[step] = Batch(refs, done, playing)
 
     def take(self, step: int) -> tuple[tuple[PolicyRef, ...], list[Episode]]:
         """A step's episodes, waited for; and who played them."""
-        refs, episodes = self._batches.pop(step)
+        refs, episodes, _ = self._batches.pop(step)
         return refs, episodes.result()
 
     def held(self) -> set[PolicyRef]:
         """Versions that play, or have played what is not yet trained on."""
-        return {ref for batch in self._batches.values() for ref in batch.refs}
+        return {ref for batch in self._batches.values() for ref in (*batch.refs, *batch.playing)}
 
     # -- state
     def state_dict(self) -> dict[str, Any]:

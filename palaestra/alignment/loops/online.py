@@ -7,6 +7,7 @@ one never meet those of another in a forward pass.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,16 +21,18 @@ import torch
 from palaestra.agents.engines.embedded import EmbeddedEngine
 from palaestra.agents.episode import Episode, PolicyRef, Trajectory
 from palaestra.agents.language import LanguagePolicy
-from palaestra.agents.play import Envs, Job, rollout, wait_for
+from palaestra.agents.play import Job
 from palaestra.agents.policy import Cast, Policy
+from palaestra.agents.workers import Here, Workers
 from palaestra.alignment.credit import Advantages, Estimator, GroupStats, Sample, gae
 from palaestra.alignment.league import League
-from palaestra.alignment.learner import Learner
+from palaestra.alignment.learner import Learner, Scores
 from palaestra.alignment.loops.ahead import Ahead
 from palaestra.alignment.objectives import Objective
 from palaestra.alignment.objectives.regularizers import k1_of
+from palaestra.alignment.ranks import Ranks
 from palaestra.alignment.recipe import Recipe
-from palaestra.alignment.rows import Row, TokenRow, ValueRow, merge, rows_of, turn_positions, value_row
+from palaestra.alignment.rows import ChoiceRow, Row, TokenRow, ValueRow, merge, rows_of, turn_positions, value_row
 from palaestra.envs.transcript import (
     Defaulted,
     Forfeited,
@@ -69,10 +72,29 @@ class Trainee:
     """A policy that learns: how it reads and acts, its learner and its objective."""
 
     policy: LanguagePolicy
-    learner: Learner
+    learner: Learner | Ranks
     objective: Objective
     coefficients: Callable[[float], dict[str, float]]
     """From the share of the run that is over to the coefficients of KL and entropy."""
+    here: Learner | None = None
+    """Where the learner is in other processes: the one on this process's copy of the weights, which scores what frozen
+    versions say and keeps the copy up to date."""
+
+    def scores(self, module: torch.nn.Module, rows: list[Row]) -> list[Scores]:
+        """What a module of this process says of rows, by the learner's own code."""
+        here = self.here or self.learner
+        assert isinstance(here, Learner)
+        return here.logprobs(module, rows)
+
+    def fetch(self) -> None:
+        """This process's copy of the weights, as they are after a step elsewhere."""
+        if self.here is not None:
+            self.here.load(self.learner.snapshot())
+
+    def send(self) -> None:
+        """This process's weights to wherever the learner is."""
+        if self.here is not None:
+            self.learner.load(self.here.snapshot())
 
 
 @dataclass
@@ -89,13 +111,14 @@ class Online:
     league: League
     signal: Signal = environment_return
     seed: int = 0
-    live: int = 256
     done: int = 0
     """Steps taken."""
+    policies: dict[str, Policy] = field(default_factory=dict)
+    """Every policy of the scenario, by name."""
     opponent: Policy | None = None
     """Who holds the league's fixed seat."""
     references: dict[str, PolicyRef] = field(default_factory=dict)
-    envs: Envs = field(default_factory=Envs)
+    workers: Workers = field(default_factory=Here)
     measured: dict[str, Any] = field(default_factory=dict)
     """What was measured of frozen versions: they do not change, so it is measured once."""
     ahead: Ahead = field(init=False)
@@ -141,15 +164,29 @@ class Online:
         clock.seconds["step"] = time.perf_counter() - begun
         return episodes, metrics | {f"time/{k}_s": round(v, 4) for k, v in clock.seconds.items()}
 
+    def close(self) -> None:
+        """Wait for what is under way; nothing is asked any more."""
+        self.workers.close()
+        self.ahead.close()
+        for trainee in self.trainees.values():
+            if isinstance(trainee.learner, Ranks):
+                trainee.learner.close()
+        self.engine.close()
+
     def _begin(self, step: int) -> None:
         """Play a step's episodes with the present versions, of which copies stay as long as they play."""
         refs = tuple(self._present_refs())
-        if self.ahead.staleness:
-            for ref in refs:
-                self._hold(ref)
-                wait_for(self.engine.publish(ref))
+        if not self.ahead.staleness:
+            self.ahead.begin(step, refs, self.workers.ready(self.jobs(step)))
+            return
+        for ref in refs:
+            self._hold(ref)
         jobs = self.jobs(step)
-        self.ahead.begin(step, refs, lambda: wait_for(rollout(jobs, live=self.live, envs=self.envs)))
+        seated = {p.ref for job in jobs for p in job.cast.values() if isinstance(p, LanguagePolicy)}
+        if isinstance(self.workers, Here):
+            self.engine.prepare(sorted(seated))  # now: later the learner is at work on what is published
+        playing = frozenset(ref for ref in seated if ref.name in self.trainees)
+        self.ahead.begin(step, refs, self.workers.ready(jobs), playing)
 
     def jobs(self, step: int | None = None) -> list[Job]:
         """The episodes of a step (default: the next). Seeds, casts and every draw follow from the run's seed and it."""
@@ -237,7 +274,7 @@ class Online:
             owned = [
                 (i, r) for i, s in enumerate(samples) if s.policy == name for t in played[i] for r in self._rows(t, 0.0)
             ]
-            scores = trainee.learner.logprobs(self.engine.module(self.references[name]), [r for _, r in owned])
+            scores = trainee.scores(self.engine.module(self.references[name]), [r for _, r in owned])
             for (i, row), score in zip(owned, scores, strict=True):
                 if not isinstance(row, ValueRow) and row.trained:
                     behavior = row.behavior if isinstance(row, TokenRow) else [row.behavior]
@@ -250,22 +287,46 @@ class Online:
         if not rows:
             return {}
         coefficients = trainee.coefficients(share)
+        rows, proximal, masked = self._proximal(trainee, rows)
         reference = None
         if ref is not None:
             rows = merge(rows)
-            scores = learner.logprobs(self.engine.module(ref), rows)
+            scores = trainee.scores(self.engine.module(ref), rows)
             reference = dict(zip(map(id, rows), scores, strict=True))
         metrics: dict[str, float] = {}
+        if not rows:
+            return {f"masked/{name}": masked}
         for _ in range(recipe.epochs):
             for part in dealt(rows, recipe.minibatches):
                 against = [reference[id(row)] for row in part] if reference is not None else None
-                now = learner.forward_backward(part, trainee.objective, reference=against, coefficients=coefficients)
+                near = [proximal[id(row)] for row in part] if proximal else None
+                now = learner.forward_backward(
+                    part, trainee.objective, reference=against, proximal=near, coefficients=coefficients
+                )
                 metrics = metrics or now  # the first pass is on-policy: there the log-ratio is the engine's mismatch
                 metrics |= learner.optim_step()
+        trainee.fetch()
         named = {METRICS.get(k, k): v for k, v in metrics.items()}
         if self.ahead.staleness:  # what differs is the weights, and no engine
             named = {k.replace("mismatch", "off_policy"): v for k, v in named.items()}
+        if recipe.sequence_mask:
+            named["masked"] = masked
         return {f"{k}/{name}": v for k, v in named.items()}
+
+    def _proximal(self, trainee: Trainee, rows: list[Row]) -> tuple[list[Row], dict[int, Scores], float]:
+        """What the weights say as the step begins, where that is needed, by `id` of the row; the rows that are near
+        enough to what sampled them; and the share of the others."""
+        limit = self.recipe.sequence_mask
+        if not trainee.objective.proximal and limit is None:
+            return rows, {}, 0.0
+        rows = merge(rows)
+        scores = trainee.learner.present(rows)
+        pairs = [
+            (r, s) for r, s in zip(rows, scores, strict=True) if limit is None or distance(r, s) <= math.log(limit)
+        ]
+        far = sum(r.weight for r in rows) - sum(r.weight for r, _ in pairs)
+        near = {id(r): s for r, s in pairs} if trainee.objective.proximal else {}
+        return [r for r, _ in pairs], near, far / max(sum(r.weight for r in rows), 1.0)
 
     # -- versions
     def speakers(self) -> dict[str, LanguagePolicy]:
@@ -339,6 +400,7 @@ class Online:
             for version in self.engine.frozen(name):
                 if PolicyRef(name, version) not in held:
                     self.engine.forget(PolicyRef(name, version))
+        self.workers.keep({*held, *self._present_refs()})
 
 
 def central_views(episode: Episode, seat: str) -> list[str]:
@@ -353,6 +415,15 @@ def central_views(episode: Episode, seat: str) -> list[str]:
                 out.append("\n".join([*seen, f"{seat} is to act."]))
             seen.append(f"{event.seat} said: {event.text}")
     return out
+
+
+def distance(row: Row, scores: Scores) -> float:
+    """|log of the geometric mean over tokens of π / μ|, of a row's trained tokens or its drawn action."""
+    behavior = row.behavior if isinstance(row, TokenRow) else [row.behavior] if isinstance(row, ChoiceRow) else []
+    if isinstance(row, ValueRow) or not row.trained or not behavior:
+        return 0.0
+    gaps = [now - then for now, then in zip(scores.logprobs.tolist(), behavior, strict=True)]
+    return abs(fmean(gaps))
 
 
 METRICS = {"kl_exact": "kl_reference", "mismatch_max": "mismatch"}

@@ -12,7 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from palaestra.alignment.objectives.policy_gradient import clipped_share, ppo_clip, reinforce
+from palaestra.alignment.objectives.policy_gradient import (
+    clipped_share,
+    decoupled,
+    decoupled_share,
+    ppo_clip,
+    reinforce,
+)
 from palaestra.alignment.objectives.regularizers import entropy, kl_exact, kl_k2
 from palaestra.alignment.objectives.supervised import sft
 from palaestra.alignment.objectives.units import Units
@@ -34,6 +40,8 @@ class Objective(NamedTuple):
     loss: Callable[[Units], Tensor]
     reduction: Literal["sum", "mean"] = "sum"
     stats: Callable[[Units], dict[str, Ratio]] | None = None
+    proximal: bool = False
+    """Whether it needs what the weights said that the step began with."""
 
 
 class Term(NamedTuple):
@@ -43,6 +51,10 @@ class Term(NamedTuple):
     over: Literal["trained", "legal"]
     reference: bool = False
     """Whether it needs a reference policy."""
+
+
+def _clipped(share: Callable[[Units], Ratio], units: Units) -> dict[str, Ratio]:
+    return {"clip_fraction": share(units)}
 
 
 def _reinforce(*, cap: float | None = None, reduction: Literal["sum", "mean"] = "sum") -> Objective:
@@ -58,14 +70,31 @@ def _ppo(
 ) -> Objective:
     loss = partial(ppo_clip, clip_low=clip_low, clip_high=clip_high, cap=cap)
     share = partial(clipped_share, clip_low=clip_low, clip_high=clip_high)
-    return Objective("ppo", loss, reduction, lambda units: {"clip_fraction": share(units)})
+    return Objective("ppo", loss, reduction, partial(_clipped, share))
+
+
+def _decoupled(
+    *,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    cap: float | None = 2.0,
+    reduction: Literal["sum", "mean"] = "sum",
+) -> Objective:
+    loss = partial(decoupled, clip_low=clip_low, clip_high=clip_high, cap=cap)
+    share = partial(decoupled_share, clip_low=clip_low, clip_high=clip_high, cap=cap)
+    return Objective("decoupled", loss, reduction, partial(_clipped, share), proximal=True)
 
 
 def _sft(*, reduction: Literal["sum", "mean"] = "sum") -> Objective:
     return Objective("sft", sft, reduction)
 
 
-OBJECTIVES: Mapping[str, Callable[..., Objective]] = {"reinforce": _reinforce, "ppo": _ppo, "sft": _sft}
+OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
+    "reinforce": _reinforce,
+    "ppo": _ppo,
+    "decoupled": _decoupled,
+    "sft": _sft,
+}
 """Objectives by name; a value takes the objective's settings as keyword arguments."""
 
 TERMS: Mapping[str, Term] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -49,6 +51,34 @@ def ppo_clip(units: Units, *, clip_low: float = 0.2, clip_high: float = 0.2, cap
     lower_N = ratio_N.clamp(1 - clip_low, cap)
     gain_N = ratio_N.clamp(max=1 + clip_high) * units.positive_N + lower_N * units.negative_N
     return -gain_N.sum()
+
+
+def decoupled(units: Units, *, clip_low: float = 0.2, clip_high: float = 0.2, cap: float | None = None) -> Tensor:
+    """L = −Σ_i w_i min(ρ_i A_i, clip(ρ_i, 1−low, 1+high) A_i), with ρ_i = π_i / π'_i and w_i = min(π'_i / μ_i, cap).
+
+    π' are the weights that the step began with: the trust region is around them, and the importance weight w, held
+    constant, corrects for the older weights that sampled.
+
+    Source: arXiv 2505.24298 eq. 5 (decoupled PPO, after arXiv 2110.00641); the cap as in `importance`.
+    Differs: nothing; with equal weights, as in a synchronous step, it is PPO-clip.
+    """
+    return ppo_clip(_around(units, cap), clip_low=clip_low, clip_high=clip_high)
+
+
+def decoupled_share(units: Units, *, clip_low: float, clip_high: float, cap: float | None) -> tuple[Tensor, Tensor]:
+    """As `clipped_share`, of `decoupled`."""
+    return clipped_share(_around(units, cap), clip_low=clip_low, clip_high=clip_high)
+
+
+def _around(units: Units, cap: float | None) -> Units:
+    """The units with the proximal policy in the behavior policy's place, their advantages weighed by the truth."""
+    assert units.proximal_N is not None, "decoupled: what the weights of the step's begin say is needed"
+    weight_N = (units.proximal_N - units.behavior_N).exp().clamp(max=math.inf if cap is None else cap)
+    return units._replace(
+        behavior_N=units.proximal_N,
+        positive_N=weight_N * units.positive_N,
+        negative_N=weight_N * units.negative_N,
+    )
 
 
 def clipped_share(units: Units, *, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,8 @@ class Units(NamedTuple):
     count_N: Tensor
     reference_N: Tensor | None = None
     """log-probability under the reference policy."""
+    proximal_N: Tensor | None = None
+    """log-probability under the weights that the step began with."""
     legal_MK: Tensor | None = None
     """log-softmax over the candidates, with gradient; at padding a large negative number."""
     legal_mask_MK: Tensor | None = None

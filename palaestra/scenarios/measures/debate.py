@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from palaestra.agents.policy import Policy
+from palaestra.agents.workers import Here
 from palaestra.alignment.evaluate import Estimate, Evaluation, Setting, bootstrap, evaluate, held_out, paired
 from palaestra.envs.debate.debate import PROTOCOLS
 from palaestra.envs.registry import env_class
@@ -60,7 +61,8 @@ def protocols(
     fixed = {"split": held_out(env_class("debate").splits), **(params or {})}
     setting = {"protocol": [Setting(dict(cast), tuple(cast))]}
     found: dict[str, Evaluation] = {
-        name: evaluate("debate", {**fixed, "protocol": name}, setting, instances, live=live) for name in PROTOCOLS
+        name: evaluate("debate", {**fixed, "protocol": name}, setting, instances, workers=Here(live))
+        for name in PROTOCOLS
     }
     right = {name: result.values.get("judge_right", {}) for name, result in found.items()}
     decided = [value for value in right["debate"].values() if value != 0.5]
