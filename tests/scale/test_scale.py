@@ -70,8 +70,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def named(title: str) -> list[psutil.Process]:
-    """Ray's processes of an actor class."""
-    return [p for p in psutil.process_iter(["cmdline"]) if title in " ".join(p.info["cmdline"] or [])]
+    """Processes of ours, by what their title says."""
+    ours = psutil.Process().children(recursive=True)
+    return [p for p in ours if alive(p) and title in " ".join(p.cmdline())]
 
 
 def alive(process: psutil.Process) -> bool:
