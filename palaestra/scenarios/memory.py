@@ -142,7 +142,7 @@ class Plan(NamedTuple):
 
 
 ADVICE = {
-    "activations": "lower recipe.tokens_per_micro_batch",
+    "activations": "set recipe.recompute = true, or lower recipe.tokens_per_micro_batch",
     "allocator": "lower recipe.tokens_per_micro_batch",
     "frozen copies": "lower league.limit or recipe.staleness, or learn an adapter: its copies are small",
     "optimizer": "learn an adapter: policies.NAME.adapter = { rank = 16 }",
@@ -347,7 +347,7 @@ def _largest(recipe: Recipe, shape: Shape, batches: Sequence[MicroBatch], rank: 
         rows, length = _rectangle(batch.tries, recipe.packing)
         if len(batches) > 1:
             rows = max(rows, recipe.tokens_per_micro_batch // length)
-        kept = shape.activations(rows, length, packed=recipe.packing, rank=rank)
+        kept = shape.activations(rows, length, packed=recipe.packing, rank=rank, recomputed=recipe.recompute)
         kept += shape.passing(rows * length)  # the gradients of a layer's parts
         if kept > most:
             most, tokens, about = kept, rows * length, f"{rows} rows of {length} tokens at most"
