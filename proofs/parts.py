@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,14 +189,15 @@ class Killer:
 
 
 def end(title: str) -> None:
-    """Kill a process whose title says what it is; waits for one to be there."""
+    """Kill a process of ours whose title says what it is; waits for one to be there."""
     import psutil
 
     while True:
-        found = [p for p in psutil.process_iter(["cmdline"]) if title in " ".join(p.info["cmdline"] or [])]
-        if found:
-            found[len(found) // 2].kill()
-            return
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if title in " ".join(process.cmdline()) or title in process.name():
+                    process.kill()
+                    return
         time.sleep(0.05)
 
 

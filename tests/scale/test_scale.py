@@ -70,8 +70,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def named(title: str) -> list[psutil.Process]:
-    """Ray's processes of an actor class."""
-    return [p for p in psutil.process_iter(["cmdline"]) if title in " ".join(p.info["cmdline"] or [])]
+    """Processes of ours, by what their title says."""
+    ours = psutil.Process().children(recursive=True)
+    return [p for p in ours if alive(p) and title in " ".join(p.cmdline())]
 
 
 def alive(process: psutil.Process) -> bool:
@@ -173,11 +174,15 @@ def test_a_ray_of_its_own_is_started_and_stopped(whole: Path, tmp_path: Path) ->
     path = tmp_path / "run"
     sets = [f"--set={s}" for s in (*SMALL, "scale.ray=local")]
     command = [sys.executable, "-m", "palaestra", "train", "kuhn_selfplay", *sets, "--out", str(path)]
-    before = {p.pid for p in named("raylet")}
+
+    def raylets() -> set[int]:
+        return {p.pid for p in psutil.process_iter(["name"]) if p.info["name"] == "raylet" and alive(p)}
+
+    before = raylets()
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert same(whole, path)
-    assert not [p for p in named("raylet") if p.pid not in before and p.status() != psutil.STATUS_ZOMBIE]
+    assert raylets() <= before
 
 
 def strange(name: str) -> Job:

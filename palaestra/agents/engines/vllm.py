@@ -29,6 +29,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -45,6 +46,8 @@ from palaestra.errors import EngineError, MismatchError
 T = TypeVar("T")
 PROBE, REPLY = 300, 24
 """Tokens of the prompt and of the reply by which a publication is verified: short prompts do not show a stale cache."""
+PULSE_S = 1.0
+"""How often it is looked whether vLLM's process is still there, while it is waited for."""
 RESTARTS = 3
 """How often vLLM is started again, where its process has died, for one request."""
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
@@ -390,7 +393,8 @@ class VllmEngine(EmbeddedEngine):
         done = last.outputs[0]
         ids = list(done.token_ids)
         logprobs = [float(step[token].logprob) for token, step in zip(ids, done.logprobs, strict=True)]
-        spans = [] if published else [(int(s.version), s.start) for s in done.weight_versions or []]
+        said = [] if published else done.weight_versions or []
+        spans = [(int(s.version) if s.version.isdigit() else 0, s.start) for s in said]  # "default": as it was loaded
         return Completion(ids, logprobs, done.finish_reason, tuple(spans) if len(spans) > 1 else ())
 
 
@@ -403,7 +407,8 @@ class Server:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="vllm", daemon=True).start()
-        self.llm: Any = self.call(self._start(settings))
+        self.llm: Any = None
+        self.llm = self.call(self._start(settings))
 
     async def _start(self, settings: dict[str, Any]) -> Any:
         from vllm import AsyncEngineArgs
@@ -416,17 +421,33 @@ class Server:
         return AsyncLLM.from_engine_args(AsyncEngineArgs(**settings))
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine of the server's loop; waits for it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        """The result of a coroutine of the server's loop; waits for it, as long as there is somebody to answer.
+
+        vLLM leaves some calls without an answer for ever when its process dies under them.
+
+        Raises:
+            EngineError: the process has died.
+        """
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        while not wait([future], timeout=PULSE_S).done:
+            if self.dead:
+                future.cancel()
+                raise EngineError("vLLM's process has died")
+        return future.result()
 
     async def ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine of the server's loop, while this loop goes on."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+        """The result of a coroutine of the server's loop, while this loop goes on; else as `call`."""
+        future = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+        while not (await asyncio.wait({future}, timeout=PULSE_S))[0]:
+            if self.dead:
+                future.cancel()
+                raise EngineError("vLLM's process has died")
+        return future.result()
 
     @property
     def dead(self) -> bool:
         """Whether the process behind it is gone."""
-        return bool(self.llm.errored)
+        return self.llm is not None and bool(self.llm.errored)
 
     def wake(self) -> None:
         """Take the memory back."""
@@ -437,5 +458,5 @@ class Server:
         async def stop() -> None:
             self.llm.shutdown()
 
-        self.call(stop())
+        asyncio.run_coroutine_threadsafe(stop(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
