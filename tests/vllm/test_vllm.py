@@ -55,9 +55,9 @@ def gap(engine: VllmEngine, ref: PolicyRef, asked: list[int], done: Completion, 
     return max(abs(a - b) for a, b in zip(done.logprobs[begin:], again[begin:], strict=True))
 
 
-def processes(engine: VllmEngine) -> list[psutil.Process]:
-    """Those that vLLM started."""
-    return [p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()]
+def cores(*others: psutil.Process) -> list[psutil.Process]:
+    """The processes in which a vLLM of ours lives, without those of other tests."""
+    return [p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name() and p not in others]
 
 
 def ask(engine: VllmEngine, *jobs: tuple[list[int], Sampling, PolicyRef, int]) -> list[Completion]:
@@ -224,6 +224,7 @@ def test_another_version_of_vllm_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_vllm_that_dies_is_started_again_and_no_request_is_lost() -> None:
+    others = cores()
     engine = VllmEngine()
     engine.add_base("base", *base())
     engine.add_policy("one", "base", adapter={"rank": 4})
@@ -231,13 +232,13 @@ def test_a_vllm_that_dies_is_started_again_and_no_request_is_lost() -> None:
     job = (prompt(60), Sampling(200), ref, 7)
     try:
         (whole,) = ask(engine, job)
-        (core,) = processes(engine)
+        (core,) = cores(*others)
         killer = threading.Timer(0.1, core.kill)
         killer.start()
         replies = ask(engine, *[job] * 4)
         killer.join()
         (after,) = ask(engine, job)
-        assert not core.is_running() and processes(engine)
+        assert not core.is_running() and cores(*others)
         assert all(len(reply.ids) == 200 and gap(engine, ref, job[0], reply) < CLOSE for reply in replies)
         assert after.ids == whole.ids
     finally:
@@ -246,12 +247,13 @@ def test_a_vllm_that_dies_is_started_again_and_no_request_is_lost() -> None:
 
 def test_a_vllm_that_dies_again_and_again_over_a_request_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "RESTARTS", 0)
+    others = cores()
     engine = VllmEngine()
     engine.add_base("base", *base())
     engine.add_policy("one", "base", adapter={"rank": 4})
     try:
         ask(engine, (prompt(60), Sampling(2), PolicyRef("one"), 7))
-        (core,) = processes(engine)
+        (core,) = cores(*others)
         killer = threading.Timer(0.1, core.kill)
         killer.start()
         with pytest.raises(EngineError, match="vLLM died 1 times over one request of 60 tokens"):
