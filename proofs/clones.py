@@ -7,6 +7,7 @@ all seats. `python -m tools.environments` puts the figures beside the bounds.
 from __future__ import annotations
 
 import json
+import math
 
 from palaestra.envs import registry
 from proofs.common import OUT, Cell, run_cells, start_cell, table, write
@@ -28,7 +29,7 @@ def report() -> None:
     for found in results:
         name, level = found["label"].split(" level ")
         start, measure = found["curve"][0], found["measure"]
-        low, mean, high = (start[f"eval/{measure}{end}"] for end in ("/low", "", "/high"))
+        low, mean, high = (start.get(f"eval/{measure}{end}", math.nan) for end in ("/low", "", "/high"))
         rows.append((name, level, measure, f"{mean:.2f}", f"[{low:.2f}, {high:.2f}]", found["failed"], found["cpu_s"]))
     head = ("id", "level", "of", "mean", "95 % over instances", "broken off", "CPU s")
     write("clones", {"cells": results}, f"# Tiny clones\n\n{__doc__}\n{table(head, rows)}\n")

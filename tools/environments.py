@@ -28,8 +28,9 @@ do not edit. Each environment's own page is the docstring of its module.
 Bounds are means over 1,000 seeds (100 where there are tools), the player in one seat and the others at random, averaged
 over the seats; where a class names a common `skill`, that outcome with the player in all seats. *Clone* is a language
 model of 0.1 million weights in the same place, which has imitated the greedy player in 1,600 episodes at level 0 and in
-400 above (`python -m proofs clones`; empty where it has not been run). *Seat* is the difference between the best and
-the worst seat of a random player. Tokens are words and marks that one seat is told and says in an episode.
+160 above (`python -m proofs clones`; empty where it has not been run, a dash where every episode outgrew its 2,048
+tokens). *Seat* is the difference between the best and the worst seat of a random player. Tokens are words and marks that
+one seat is told and says in an episode.
 """
 
 
@@ -89,7 +90,8 @@ def figures(names: list[str]) -> str:
 def clones() -> dict[str, str]:
     """What tiny clones scored, by name and level."""
     found = map(json.loads, CLONES.read_text().splitlines()) if CLONES.exists() else []
-    return {c["label"]: f"{c['curve'][0]['eval/' + c['measure']]:.2f}" for c in found}
+    scores = {c["label"]: c["curve"][0].get(f"eval/{c['measure']}") for c in found}
+    return {label: "-" if score is None else f"{score:.2f}" for label, score in scores.items()}
 
 
 def _mean(seats: dict[str, Any], skill: str) -> str:
