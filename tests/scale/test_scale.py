@@ -70,9 +70,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def named(title: str) -> list[psutil.Process]:
-    """Processes of ours, by what their title says."""
-    ours = psutil.Process().children(recursive=True)
-    return [p for p in ours if alive(p) and title in " ".join(p.cmdline())]
+    """Processes of ours, by what their title says, the newest first: a run before may not be gone yet."""
+    found = [p for p in psutil.Process().children(recursive=True) if alive(p) and title in " ".join(p.cmdline())]
+    return sorted(found, key=lambda p: -p.create_time())
 
 
 def alive(process: psutil.Process) -> bool:
