@@ -60,7 +60,8 @@ def report(rows: list[tuple[str, int, str, str]]) -> None:
     """The table of the parts so far."""
     missing = ", ".join(name for name in PARTS if name not in [r[0] for r in rows])
     text = f"# Kill any part\n\n{__doc__}\n{table(('part', 'kills', 'after them', 'seconds in all'), rows)}\n"
-    write("parts", {"parts": [list(r) for r in rows]}, text + (f"\nNot run to the end: {missing}.\n" if missing else ""))
+    text += f"\nNot run to the end: {missing}.\n" if missing else ""
+    write("parts", {"parts": [list(r) for r in rows]}, text)
 
 
 def rollout_worker(folder: Path) -> tuple[int, str]:
