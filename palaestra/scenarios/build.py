@@ -145,21 +145,28 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
         if spec.adapter:
             adapter = {"rank": spec.adapter.rank, "alpha": spec.adapter.alpha or 2 * spec.adapter.rank}
         engine.add_policy(name, base, adapter=adapter, train=spec.train or spec.clone is not None)
-        small = spec.model == "tiny"
         policies[name] = LanguagePolicy(
             ref=PolicyRef(name),
             engine=engine,
             renderer=renderers[style],
-            act=spec.act,
-            max_tokens=spec.max_tokens,
             temperature=spec.temperature,
-            norm=spec.norm,
-            history=spec.history,
-            show_rules=not small if spec.show_rules is None else spec.show_rules,
-            show_legal=not small if spec.show_legal is None else spec.show_legal,
-            legal=spec.legal,
+            **manner(spec),
         )
     return policies
+
+
+def manner(spec: PolicySpec) -> dict[str, Any]:
+    """How a policy reads and acts: keyword arguments of `LanguagePolicy`, all but how it draws."""
+    small = spec.model == "tiny"
+    return {
+        "act": spec.act,
+        "max_tokens": spec.max_tokens,
+        "norm": spec.norm,
+        "history": spec.history,
+        "show_rules": not small if spec.show_rules is None else spec.show_rules,
+        "show_legal": not small if spec.show_legal is None else spec.show_legal,
+        "legal": spec.legal,
+    }
 
 
 def _renderer(tokenizer: Any, family: str, options: Mapping[str, Any]) -> Renderer:

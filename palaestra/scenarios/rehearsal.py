@@ -21,6 +21,7 @@ from palaestra.agents.render import Renderer
 from palaestra.agents.shapes import Shape
 from palaestra.alignment.rows import Row, rows_of, value_row
 from palaestra.envs.script import Request, play_random
+from palaestra.scenarios.build import manner
 from palaestra.scenarios.scenario import Scenario
 
 MOST_EPISODES = 256
@@ -119,19 +120,12 @@ def rehearse(scenario: Scenario, bases: Mapping[str, Base]) -> Rehearsal:
         if spec.player is not None or entry.policy not in bases:
             cast[seat] = player(scenario.env_class, spec.player or "random")
             continue
-        small = spec.model == "tiny"
         cast[seat] = _Rehearsing(
             ref=PolicyRef(entry.policy),
             engine=stage,
             renderer=Renderer(bases[entry.policy].tokenizer),
-            act=spec.act,
-            max_tokens=spec.max_tokens,
-            norm=spec.norm,
-            history=spec.history,
             persona=entry.persona,
-            show_rules=not small if spec.show_rules is None else spec.show_rules,
-            show_legal=not small if spec.show_legal is None else spec.show_legal,
-            legal=spec.legal,
+            **manner(spec),
         )
     recipe = scenario.recipe
     jobs = []
@@ -145,7 +139,7 @@ def rehearse(scenario: Scenario, bases: Mapping[str, Base]) -> Rehearsal:
 
 
 def _rows(scenario: Scenario, name: str, episodes: Sequence[Episode]) -> Iterator[Row]:
-    norm = "token" if scenario.policies[name].norm == "token" else "sum"
+    norm = scenario.policies[name].norm
     for trajectory in (t for e in episodes for t in e.trajectories if PolicyRef.parse(t.policy).name == name):
         yield from rows_of(trajectory, 1.0, norm="token" if norm == "token" else "sum")
         if scenario.recipe.estimator == "gae":
