@@ -81,8 +81,7 @@ class Worker:
     """What an actor does. `scenario` is the driver's, as TOML."""
 
     def __init__(self, scenario: str, workers: int = 1) -> None:
-        parsed = Scenario.parse(tomllib.loads(scenario))
-        parsed.scale = ScaleSpec()
+        parsed = alone(scenario)
         for engine in parsed.engines.values():
             if engine.openai.budget is not None:
                 engine.openai.budget /= workers  # each counts what it asks itself
@@ -155,19 +154,15 @@ class RayWorkers:
         """Why a worker did not start."""
         self._failed: Exception | None = None
         """Something that no other worker would do better."""
-        gpu = torch.cuda.is_available()
-        self._bundle = {"CPU": 1.0, "GPU": 1.0} if gpu else {"CPU": 1.0}
+        self._bundle = bundle_of_one()
         self._group = self._ray.util.placement_group([self._bundle] * self._count, strategy="SPREAD")
         self._idle: queue.Queue[tuple[int, Any]] = queue.Queue()
         self._threads = ThreadPoolExecutor(self._count, "ray")
         if not self._group.wait(ROOM_S):
-            note(f"waiting for room: {self._count} rollout workers of {self._bundle} each, with {self._free()} free")
+            free = free_of(self._ray, self._bundle)
+            note(f"waiting for room: {self._count} rollout workers of {self._bundle} each, with {free} free")
         for place in range(self._count):
             self._begin(place)
-
-    def _free(self) -> dict[str, float]:
-        free = self._ray.available_resources()
-        return {name: free.get(name, 0.0) for name in self._bundle}
 
     # -- the protocol of workers ---------------------------------------------------------------------------------
     def ready(self, jobs: Sequence[Job]) -> Callable[[], list[Episode]]:
@@ -211,14 +206,7 @@ class RayWorkers:
 
     def _begin(self, place: int) -> None:
         """An actor in a place of the group, among the idle ones as soon as it answers."""
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        actor = self._ray.remote(Worker).options(
-            num_cpus=self._bundle["CPU"],
-            num_gpus=self._bundle.get("GPU", 0),
-            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=place),
-            runtime_env={"env_vars": self._environment},
-        )
+        actor = placed(self._ray, Worker, self._group, place, self._bundle, self._environment)
 
         def wait() -> None:
             tries = 0
@@ -286,8 +274,7 @@ class RayWorkers:
 # -- learners ----------------------------------------------------------------------------------------------------------
 def parts(scenario: str, name: str) -> Parts:
     """What a rank trains: a policy of a scenario in TOML, as the driver made it before anything was learned."""
-    parsed = Scenario.parse(tomllib.loads(scenario))
-    parsed.scale = ScaleSpec()
+    parsed = alone(scenario)
     for spec in parsed.engines.values():
         spec.kind = "transformers" if spec.kind == "vllm" else spec.kind  # nothing is sampled here
     engine = build(parsed, start=False).engine
@@ -307,16 +294,16 @@ def ranks(scenario: Scenario, name: str, note: Callable[[str], None] = lambda te
     if not scenario.scale.ray:
         return local(make, count, device=device)
     ray, own = connect(scenario)
-    bundle = {"CPU": 1.0, "GPU": 1.0} if device == "cuda" else {"CPU": 1.0}
+    bundle = bundle_of_one()
     group = ray.util.placement_group([bundle] * count, strategy="PACK")
     if not group.wait(ROOM_S):
-        free = {resource: ray.available_resources().get(resource, 0.0) for resource in bundle}
-        need = f"{count} learners of {name}, {bundle} each, with {free} free"
+        need = f"{count} learners of {name}, {bundle} each, with {free_of(ray, bundle)} free"
         note(f"waiting for room: {need}")
         if not group.wait(PATIENCE_S):
             ray.util.remove_placement_group(group)
             raise EngineError(f"no room for {need}\n  lower scale.learners or scale.rollouts, or add nodes")
-    handles = [RankActor(ray, group, place, bundle, inherited(scenario)) for place in range(count)]
+    environment = inherited(scenario)
+    handles = [RankActor(ray, placed(ray, Seat, group, place, bundle, environment).remote()) for place in range(count)]
 
     def closed() -> None:
         ray.util.remove_placement_group(group)
@@ -372,20 +359,8 @@ class Seat:
 class RankActor:
     """A handle to a rank that is a Ray actor."""
 
-    def __init__(self, ray: Any, group: Any, place: int, bundle: dict[str, float], environment: dict[str, str]) -> None:
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        self._ray = ray
-        self._actor = (
-            ray.remote(Seat)
-            .options(
-                num_cpus=bundle["CPU"],
-                num_gpus=bundle.get("GPU", 0),
-                scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place),
-                runtime_env={"env_vars": environment},
-            )
-            .remote()
-        )
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self._actor = ray, actor
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a method called."""
@@ -410,6 +385,39 @@ class RankActor:
     def close(self) -> None:
         """End the actor."""
         self._ray.kill(self._actor)
+
+
+# -- what both need ---------------------------------------------------------------------------------------------------
+def alone(scenario: str) -> Scenario:
+    """The driver's scenario, as one process of it has it: with nothing beside it."""
+    parsed = Scenario.parse(tomllib.loads(scenario))
+    parsed.scale = ScaleSpec()
+    return parsed
+
+
+def bundle_of_one() -> dict[str, float]:
+    """What a process gets: a CPU, and where there are GPUs one of them."""
+    return {"CPU": 1.0, "GPU": 1.0} if torch.cuda.is_available() else {"CPU": 1.0}
+
+
+def free_of(ray: Any, bundle: Mapping[str, float]) -> dict[str, float]:
+    """How much of a bundle's resources nobody has."""
+    free = ray.available_resources()
+    return {resource: free.get(resource, 0.0) for resource in bundle}
+
+
+def placed(
+    ray: Any, kind: type, group: Any, place: int, bundle: Mapping[str, float], environment: dict[str, str]
+) -> Any:
+    """An actor class with its place in a placement group; `.remote(...)` starts one."""
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    return ray.remote(kind).options(
+        num_cpus=bundle["CPU"],
+        num_gpus=bundle.get("GPU", 0),
+        scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place),
+        runtime_env={"env_vars": environment},
+    )
 
 
 def connect(scenario: Scenario) -> tuple[Any, bool]:
