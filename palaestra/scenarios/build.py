@@ -133,14 +133,13 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
             policies[name] = _remote(spec, remotes[spec.engine])
             continue
         base = base_of(spec)
-        family = "" if spec.renderer == "template" else family_of(spec.renderer, str(spec.model))
         if base not in tokenizers:
             loaded = _load(scenario, spec)
             engine.add_base(base, loaded.model, loaded.tokenizer)
             tokenizers[base] = loaded.tokenizer
-        style = f"{base} {family} {sorted(spec.renderer_options.items())}"
+        style = f"{base} {spec.renderer} {sorted(spec.renderer_options.items())}"
         if style not in renderers:
-            renderers[style] = _renderer(tokenizers[base], family, spec.renderer_options)
+            renderers[style] = reader(spec, tokenizers[base])
         adapter = None
         if spec.adapter:
             adapter = {"rank": spec.adapter.rank, "alpha": spec.adapter.alpha or 2 * spec.adapter.rank}
@@ -169,8 +168,11 @@ def manner(spec: PolicySpec) -> dict[str, Any]:
     }
 
 
-def _renderer(tokenizer: Any, family: str, options: Mapping[str, Any]) -> Renderer:
-    return FamilyRenderer(tokenizer, family, options=options) if family else Renderer(tokenizer, options=options)
+def reader(spec: PolicySpec, tokenizer: Any) -> Renderer:
+    """What makes tokens of a policy's messages."""
+    if spec.renderer == "template":
+        return Renderer(tokenizer, options=spec.renderer_options)
+    return FamilyRenderer(tokenizer, family_of(spec.renderer, str(spec.model)), options=spec.renderer_options)
 
 
 def _remote(spec: PolicySpec, remote: Remote) -> RemotePolicy:

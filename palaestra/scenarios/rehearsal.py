@@ -17,11 +17,10 @@ from palaestra.agents.episode import Episode, PolicyRef
 from palaestra.agents.language import LanguagePolicy, LanguageSitter
 from palaestra.agents.play import Job, rollout, wait_for
 from palaestra.agents.policy import Cast, player
-from palaestra.agents.render import Renderer
 from palaestra.agents.shapes import Shape
 from palaestra.alignment.rows import Row, rows_of, value_row
 from palaestra.envs.script import Request, play_random
-from palaestra.scenarios.build import manner
+from palaestra.scenarios.build import manner, reader
 from palaestra.scenarios.scenario import Scenario
 
 MOST_EPISODES = 256
@@ -123,7 +122,7 @@ def rehearse(scenario: Scenario, bases: Mapping[str, Base]) -> Rehearsal:
         cast[seat] = _Rehearsing(
             ref=PolicyRef(entry.policy),
             engine=stage,
-            renderer=Renderer(bases[entry.policy].tokenizer),
+            renderer=reader(spec, bases[entry.policy].tokenizer),
             persona=entry.persona,
             **manner(spec),
         )

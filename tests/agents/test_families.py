@@ -7,6 +7,7 @@ the families' control tokens and the way in which they split text.
 import builtins
 import sys
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
@@ -525,3 +526,26 @@ def test_policies_of_one_model_may_be_rendered_in_different_ways(tokenizers, tmp
     mine = [[t for t in e.trajectories if t.seat == "player_0"] for e in episodes]
     assert all(len(trajectories) == 1 for trajectories in mine)  # every turn extends the last one
     assert any(sum(s.origin == "sampled" for s in t.spans) == 2 for (t,) in mine)
+
+
+def test_a_rehearsal_reads_as_the_run_will(tokenizers):
+    """How long rows are in the memory plan, and how many, depends on what reads the conversation."""
+    import torch
+
+    from palaestra.agents.shapes import shape_of
+    from palaestra.agents.tiny import tiny
+    from palaestra.scenarios.rehearsal import Base, rehearse
+
+    shape = shape_of(tiny(["a"], width=32, heads=2, vocab=600).model.config, torch.float32)
+    base = Base(shape, tokenizers["qwen3"])
+
+    def turns_of_a_row(*settings):
+        settings = ('model="Qwen/Qwen3-8B"', "train=true", 'act="text"', "max_tokens=4", *settings)
+        free = ("recipe.kl=none", "recipe.entropy.start=0", "recipe.entropy.end=0")
+        loaded = Scenario.load("kuhn", [*free, *(f"policies.learner.{s}" for s in settings)])
+        rows = rehearse(loaded, {"learner": base}).rows["learner"]
+        return max(sum(b and not a for a, b in pairwise((False, *row.mask))) for row in rows)
+
+    kept = 'renderer_options={ thinking_retention = "all" }'
+    assert turns_of_a_row('renderer="renderers"', kept) == 2  # one row goes on through both turns of a seat
+    assert turns_of_a_row('renderer="renderers"') == 1
