@@ -14,9 +14,6 @@ from typing import Any
 
 import psutil
 import pytest
-
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-import ray
 from ray.cluster_utils import Cluster
 
 from palaestra.agents.play import Job
@@ -27,6 +24,7 @@ from palaestra.scenarios import cluster as module
 from palaestra.scenarios import runs
 from palaestra.scenarios.cluster import RayWorkers
 from palaestra.scenarios.scenario import Scenario
+from proofs.parts import STORE, cluster
 
 STEPS = 6
 SMALL = (
@@ -40,7 +38,6 @@ SMALL = (
     "run.checkpoint_every=2",
     "scale.rollouts=2",
 )
-STORE = 80 * 2**20
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -51,16 +48,8 @@ def scenario(*more: str) -> Scenario:
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Cluster]:
     """A head where the driver is, and two nodes with room for one worker each."""
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE},
-    )
-    for _ in range(2):
-        made.add_node(num_cpus=1, object_store_memory=STORE)
-    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    with cluster() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
