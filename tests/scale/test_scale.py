@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ray._private.state import actors
 from ray.cluster_utils import Cluster
 
 from palaestra.agents.play import Job
@@ -64,6 +65,15 @@ def named(title: str) -> list[psutil.Process]:
     return sorted(found, key=lambda p: -p.create_time())
 
 
+def both() -> list[psutil.Process]:
+    """The two workers of a run, once both have started: one that has not is no loss. Those of a run before are gone."""
+    while True:
+        workers = [a for a in actors().values() if a["ActorClassName"] == "Worker" and a["State"] == "ALIVE"]
+        if len(workers) == 2:
+            return [psutil.Process(a["Pid"]) for a in workers]
+        os.sched_yield()
+
+
 def alive(process: psutil.Process) -> bool:
     try:
         return process.status() != psutil.STATUS_ZOMBIE
@@ -111,7 +121,7 @@ def test_old_episodes_are_played_elsewhere_too(nodes: Cluster, tmp_path: Path) -
 
 @pytest.mark.parametrize("step", [1, 4])
 def test_a_killed_worker_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Path, step: int) -> None:
-    show = At(step, lambda: named("ray::Worker")[0].kill())
+    show = At(step, lambda: both()[0].kill())
     run = runs.train(scenario(f'scale.ray="{nodes.address}"'), tmp_path / "run", show=show)
     assert same(whole, run.path)
     assert any("lost" in note and "another plays its" in note for note in show.notes)
@@ -119,7 +129,7 @@ def test_a_killed_worker_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Pa
 
 def test_a_lost_node_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Path) -> None:
     def lose() -> None:
-        before = named("ray::Worker")
+        before = both()
         nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
         began = time.monotonic()
         while all(map(alive, before)) and time.monotonic() - began < 60:
