@@ -175,7 +175,6 @@ def predict(synchronous: list[Steps], shared: dict[tuple[int, bool], Slowdown], 
 def sharing(name: str, settings: Sequence[str]) -> dict[tuple[int, bool], tuple[float, float]]:
     """Rollouts a second of one thread, and updates a second, for each way of sharing; 0 for what does not go on."""
     from palaestra.agents.episode import PolicyRef
-    from palaestra.agents.play import Envs, rollout, wait_for
     from palaestra.scenarios.build import build
     from palaestra.scenarios.scenario import Scenario
 
@@ -184,11 +183,7 @@ def sharing(name: str, settings: Sequence[str]) -> dict[tuple[int, bool], tuple[
     for trainee in online.trainees:
         online.engine.freeze(PolicyRef(trainee, 0))
         online.engine.set_version(trainee, 1)  # version 0 is played from its copy, as in a run that is ahead
-    envs = Envs()
-
-    def play() -> Any:
-        return wait_for(rollout(jobs, live=online.live, envs=envs))
-
+    play = online.workers.ready(jobs)
     episodes = play()
     for episode in episodes:
         episode.scores["train"] = dict(online.signal(episode))
