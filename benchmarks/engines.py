@@ -38,7 +38,7 @@ def needs() -> str:
     return vllm_transfer.installed()
 
 
-def casts(shape: dict[str, int]) -> dict[str, Cast]:
+def casts(shape: dict[str, Any]) -> dict[str, Cast]:
     """The same weights behind both engines."""
     out: dict[str, Cast] = {}
     for name in ("embedded", "vllm"):
@@ -51,7 +51,7 @@ def casts(shape: dict[str, int]) -> dict[str, Cast]:
     return out
 
 
-def compare(shape: dict[str, int], rounds_of: dict[int, int]) -> dict[int, dict[str, Side]]:
+def compare(shape: dict[str, Any], rounds_of: dict[int, int]) -> dict[int, dict[str, Side]]:
     """Both engines at so many episodes at once, for so many rounds."""
     env = f"{Exchange.__module__}:{Exchange.__qualname__}"
     seats = casts(shape)
@@ -67,7 +67,9 @@ def compare(shape: dict[str, int], rounds_of: dict[int, int]) -> dict[int, dict[
         sides = {name: partial(play, name, count) for name in seats}
         found[count] = in_turns(sides, rounds, cpu_of_all, warm=False)
         print(f"  {count} at once: { ({n: round(s.rate('wall')) for n, s in found[count].items()}) }", flush=True)
-    seats["vllm"][Exchange.seats[0]].engine.close()  # type: ignore[union-attr]
+    speaker = seats["vllm"][Exchange.seats[0]]
+    assert isinstance(speaker, LanguagePolicy) and isinstance(speaker.engine, VllmEngine)
+    speaker.engine.close()
     return found
 
 

@@ -358,7 +358,7 @@ def operations(size: Size, rows: Sequence[TokenRow], *, adapter: bool) -> float:
     positions, trained = sum(len(r.ids) for r in rows), sum(r.trained for r in rows)
     dense = 2 * (layer * s["num_hidden_layers"] * positions + s["vocab_size"] * width * trained)
     attention = 2 * inner * s["num_hidden_layers"] * sum(len(r.ids) ** 2 for r in rows)
-    return dense * (2 if adapter else 3) + attention * 3
+    return float(dense * (2 if adapter else 3) + attention * 3)
 
 
 def peak_operations() -> float:
@@ -473,7 +473,7 @@ def publish(size: Size) -> Found:
         with serving(size, eager=True) as engine:
             assert isinstance(engine, VllmEngine)
             engine.add_policy("p", "base", adapter={"rank": 16} if kind == "LoRA" else None)
-            timed = engine._verify = Timed(engine._verify)  # type: ignore[method-assign]
+            timed = engine._verify = Timed(engine._verify)  # type: ignore[method-assign, assignment]
 
             def again(engine: VllmEngine = engine) -> None:
                 wait_for(engine.publish(disturbed(engine, "p")))

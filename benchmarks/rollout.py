@@ -72,7 +72,7 @@ def generate(model: Any, rows: Sequence[Sequence[int]], tokens: int) -> int:
     return int(out.shape[0] * (out.shape[1] - width))
 
 
-def compare(shape: dict[str, int], *, episodes: int, alone: int, tokens: int, rounds: int) -> dict[str, Side]:
+def compare(shape: dict[str, Any], *, episodes: int, alone: int, tokens: int, rounds: int) -> dict[str, Side]:
     """All sides with one model. `alone`: episodes of the sides that serve one prompt at a time."""
     env = f"{Exchange.__module__}:{Exchange.__qualname__}"
     model, tokenizer = tiny([" ".join(WORDS)] * 4 + ["You are speaker_0. You know of"], context=1024, **shape)

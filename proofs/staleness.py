@@ -9,7 +9,7 @@ one: *against S = 0* is the mean of the paired differences, seed by seed, with i
 
 Of every run it is counted how many of the episodes that were begun were trained on, how old they were, and how long
 they were in the mean. *Seconds* is the mean of a run's wall time, two runs at a time on two cores: rollout and learning
-of one run have no core each, so overlapping can gain little here (`docs/proofs/pipeline.md` says when it does).
+of one run have no core each, so overlapping can gain little here; alone on the machine it does: `pipeline.md`.
 """
 
 from __future__ import annotations

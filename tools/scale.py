@@ -6,7 +6,6 @@ sheets, and assumptions that are called so.
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -360,8 +359,10 @@ def main() -> None:
     text = PAGE.read_text()
     for name, made in tables.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        text, count = re.subn(f"{begin}.*?{end}", lambda _, m=made, b=begin, e=end: f"{b}\n{m}\n{e}", text, flags=re.S)
-        assert count == 1, f"{PAGE.name} has {count} places for {name}"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        assert found and closed and begin not in rest, f"{PAGE.name} has not one place for {name}"
+        text = f"{before}{begin}\n{made}\n{end}{after}"
     PAGE.write_text(text)
     print(f"wrote {PAGE}")
 
