@@ -96,8 +96,8 @@ def run_cells(
     With `keep`, finished cells are written there one by one, and a second call goes on where the first was cut.
     """
     done: dict[str, dict[str, Any]] = {}
-    if keep and keep.exists():
-        done = {_name(Cell(r["scenario"], r["seed"], tuple(r["settings"]), r["label"])): r for r in _lines(keep)}
+    if keep:
+        done = {_name(Cell(r["scenario"], r["seed"], tuple(r["settings"]), r["label"])): r for r in kept(keep)}
     left = [c for c in cells if _name(c) not in done]
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(run, cell): cell for cell in left}
@@ -108,9 +108,7 @@ def run_cells(
             result = future.result()
             done[_name(futures[future])] = result
             if keep:
-                keep.parent.mkdir(parents=True, exist_ok=True)
-                with keep.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
+                add(keep, result)
             first, last = value(result, 0), value(result, -1)
             print(f"  {_name(futures[future])}: {first:.3f} -> {last:.3f}  {result['cpu_s']} cpu s", flush=True)
     if lost := [_name(c) for c in cells if _name(c) not in done]:
@@ -161,8 +159,16 @@ def _name(cell: Cell) -> str:
     return " ".join([cell.label or cell.scenario, f"seed {cell.seed}", *cell.settings])
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines() if line]
+def kept(path: Path) -> list[Any]:
+    """What `add` wrote to a file; nothing where there is none yet."""
+    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+
+
+def add(path: Path, result: Any) -> None:
+    """Keep a result, a line of JSON, so that a proof that is cut goes on behind it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(result) + "\n")
 
 
 Proof = Callable[[], None]

@@ -7,7 +7,6 @@ seen judgements. Gold is the judge's accuracy; debate is compared with consultan
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from proofs.common import OUT, SEEDS, interval, table, write
+from proofs.common import OUT, SEEDS, add, interval, kept, table, write
 
 JUDGES = {"scripted": "debate_train", "frozen model": "debate_train:model_judge"}
 INSTANCES = 200
@@ -24,14 +23,12 @@ CELLS = OUT / "cells" / "judges.jsonl"
 
 def main() -> None:
     """Three seeds a judge. Finished cells are kept: it can be cut and called again."""
-    done = [json.loads(line) for line in CELLS.read_text().splitlines()] if CELLS.exists() else []
+    done = kept(CELLS)
     for judge, scenario in JUDGES.items():
         for seed in SEEDS[:3]:
             if not any((c["judge"], c["seed"]) == (judge, seed) for c in done):
                 done.append(cell(judge, scenario, seed))
-                CELLS.parent.mkdir(parents=True, exist_ok=True)
-                with CELLS.open("a") as file:
-                    file.write(json.dumps(done[-1]) + "\n")
+                add(CELLS, done[-1])
                 print(f"   {judge}, seed {seed}: {done[-1]['end']['accuracy']}", flush=True)
     write("judges", {"cells": done}, page(done))
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from palaestra.scenarios.scenario import Scenario, library
-from proofs.common import OUT, SEEDS, Cell, interval, run_cells, table, value, write
+from proofs.common import OUT, SEEDS, Cell, interval, kept, run_cells, table, value, write
 
 UNIFORM, BLIND = 11 / 12, 2 / 3
 CELLS = OUT / "cells" / "learning.jsonl"
@@ -49,9 +49,7 @@ def report() -> None:
 
 def _of_kuhn() -> dict[tuple[str, int], dict[str, Any]]:
     """What the proof `kuhn` has already run of these cells."""
-    lines = KUHN.read_text().splitlines() if KUHN.exists() else []
-    results = [json.loads(line) for line in lines]
-    return {(r["scenario"], r["seed"]): r for r in results if r["label"] == "choosing, slow reference"}
+    return {(r["scenario"], r["seed"]): r for r in kept(KUHN) if r["label"] == "choosing, slow reference"}
 
 
 def gain(result: dict[str, Any]) -> float:

@@ -8,7 +8,6 @@ broken off, and that engine and learner agree at every step about what was sampl
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -23,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from proofs.common import table, write
+from proofs.common import add, kept, table, write
 
 KILLS, STEPS = 10, 40
 KEEP = Path("docs/proofs/cells/parts.jsonl")
@@ -44,9 +43,7 @@ Deed = Callable[[], None]
 def main() -> None:
     """All parts; those that came out equal are kept. Needs `palaestra[scale,vllm]`: see `make prove-scale`."""
     folder = Path(tempfile.mkdtemp(prefix="palaestra-parts-"))
-    rows: list[tuple[str, int, str, str]] = []
-    if KEEP.exists():
-        rows = [(name, kills, verdict, seconds) for name, kills, verdict, seconds in map(json.loads, KEEP.open())]
+    rows: list[tuple[str, int, str, str]] = [(name, n, verdict, seconds) for name, n, verdict, seconds in kept(KEEP)]
     try:
         for name, proof in PARTS.items():
             if name in [r[0] for r in rows]:
@@ -57,9 +54,7 @@ def main() -> None:
             print("  parts", *rows[-1], flush=True)
             report(rows)
             if sound(rows[-1]):
-                KEEP.parent.mkdir(parents=True, exist_ok=True)
-                with KEEP.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
+                add(KEEP, rows[-1])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not all(map(sound, rows)):

@@ -14,7 +14,6 @@ simulation rests on its closed forms (`tests/alignment/test_pipeline.py`). *Wide
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -27,7 +26,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from palaestra.alignment.pipeline import Forecast, Pipeline, Slowdown, simulate, steady
-from proofs.common import table, write
+from proofs.common import add, kept, table, write
 
 STEPS, WARM, ROUNDS = 12, 2, 3
 SPAN_S = 4.0
@@ -72,19 +71,17 @@ class Steps(NamedTuple):
 
 def main() -> None:
     """Measure, predict, compare."""
-    kept = [json.loads(line) for line in KEEP.read_text().splitlines()] if KEEP.exists() else []
+    rounds = kept(KEEP)
     for number in range(ROUNDS):
         for name in CASES:
-            if not any(seen["case"] == name and seen["round"] == number for seen in kept):
-                kept.append(one_round(name, number))
-                KEEP.parent.mkdir(parents=True, exist_ok=True)
-                with KEEP.open("a") as file:
-                    file.write(json.dumps(kept[-1]) + "\n")
+            if not any(seen["case"] == name and seen["round"] == number for seen in rounds):
+                rounds.append(one_round(name, number))
+                add(KEEP, rounds[-1])
     rows: list[list[Any]] = []
     factors: list[list[Any]] = []
     data: dict[str, Any] = {}
     for name in CASES:
-        mine = [seen for seen in kept if seen["case"] == name]
+        mine = [seen for seen in rounds if seen["case"] == name]
         shared = slowdowns(
             {
                 (players, learning): tuple(median(seen["rates"][at][side] for seen in mine) for side in (0, 1))
@@ -106,7 +103,7 @@ def main() -> None:
     worst = max(abs(found["error"]) for case in data.values() for found in case["runs"].values())
     steps = {name: {s: median(f["step_s"]) for s, f in case["runs"].items()} for name, case in data.items()}
     gains = " and ".join(f"{by[1] / by[0]:.0%} ({name})" for name, by in steps.items())
-    loads = sorted(seen["load"] for seen in kept)
+    loads = sorted(seen["load"] for seen in rounds)
     head = ("run", "ahead", "predicted", "measured", "off by", "range", "step predicted, s", "measured, s", "off by")
     text = f"""# The simulated pipeline against real runs
 
@@ -152,8 +149,8 @@ def run(name: str, settings: Sequence[str], staleness: int) -> Steps:
         lines = train(Scenario.load(name, [*QUIET, *settings]), folder / "run").metrics()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    kept = lines[1 + WARM : len(lines) - staleness]  # at the end there is nothing more to begin
-    return Steps(*([line[f"time/{key}_s"] for line in kept] for key in ("rollout", "learn", "step")))
+    middle = lines[1 + WARM : len(lines) - staleness]  # at the end there is nothing more to begin
+    return Steps(*([line[f"time/{key}_s"] for line in middle] for key in ("rollout", "learn", "step")))
 
 
 def predict(synchronous: list[Steps], shared: dict[tuple[int, bool], Slowdown], staleness: int) -> Forecast:

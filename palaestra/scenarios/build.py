@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +134,14 @@ def _policies(scenario: Scenario, engine: EmbeddedEngine) -> dict[str, Policy]:
             policies[name] = _remote(spec, remotes[spec.engine])
             continue
         base = base_of(spec)
+        read = reader(spec)  # what it needs may be missing, which is said before any weights are loaded
         if base not in tokenizers:
             loaded = _load(scenario, spec)
             engine.add_base(base, loaded.model, loaded.tokenizer)
             tokenizers[base] = loaded.tokenizer
         style = f"{base} {spec.renderer} {sorted(spec.renderer_options.items())}"
         if style not in renderers:
-            renderers[style] = reader(spec, tokenizers[base])
+            renderers[style] = read(tokenizers[base])
         adapter = None
         if spec.adapter:
             adapter = {"rank": spec.adapter.rank, "alpha": spec.adapter.alpha or 2 * spec.adapter.rank}
@@ -168,11 +170,12 @@ def manner(spec: PolicySpec) -> dict[str, Any]:
     }
 
 
-def reader(spec: PolicySpec, tokenizer: Any) -> Renderer:
-    """What makes tokens of a policy's messages."""
+def reader(spec: PolicySpec) -> Callable[[Any], Renderer]:
+    """From a tokenizer to what makes tokens of a policy's messages."""
     if spec.renderer == "template":
-        return Renderer(tokenizer, options=spec.renderer_options)
-    return FamilyRenderer(tokenizer, family_of(spec.renderer, str(spec.model)), options=spec.renderer_options)
+        return partial(Renderer, options=spec.renderer_options)
+    family = family_of(spec.renderer, str(spec.model))
+    return partial(FamilyRenderer, family=family, options=spec.renderer_options)
 
 
 def _remote(spec: PolicySpec, remote: Remote) -> RemotePolicy:

@@ -122,7 +122,7 @@ def rehearse(scenario: Scenario, bases: Mapping[str, Base]) -> Rehearsal:
         cast[seat] = _Rehearsing(
             ref=PolicyRef(entry.policy),
             engine=stage,
-            renderer=reader(spec, bases[entry.policy].tokenizer),
+            renderer=reader(spec)(bases[entry.policy].tokenizer),
             persona=entry.persona,
             **manner(spec),
         )

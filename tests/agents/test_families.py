@@ -482,8 +482,12 @@ def test_a_known_model_has_its_family_by_its_name():
 
 
 def test_without_the_package_a_scenario_is_right_and_the_run_names_the_command(monkeypatch):
-    from palaestra.scenarios.build import build
+    from palaestra.scenarios import build as module
 
+    def loaded(*_):
+        raise AssertionError("weights were loaded before it was known that nothing can read for them")
+
+    monkeypatch.setattr(module, "_load", loaded)
     for name in [name for name in sys.modules if name.partition(".")[0] == "renderers"]:
         monkeypatch.delitem(sys.modules, name)
     find = builtins.__import__
@@ -495,7 +499,7 @@ def test_without_the_package_a_scenario_is_right_and_the_run_names_the_command(m
 
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(MissingExtraError, match=r'pip install "palaestra\[renderers\]"'):
-        build(scenario('renderer="renderers:qwen3"'))
+        module.build(scenario('renderer="renderers:qwen3"'))
 
 
 def test_policies_of_one_model_may_be_rendered_in_different_ways(tokenizers, tmp_path):
