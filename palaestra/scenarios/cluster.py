@@ -157,6 +157,7 @@ class RayWorkers:
         self._bundle = bundle_of_one()
         self._group = self._ray.util.placement_group([self._bundle] * self._count, strategy="SPREAD")
         self._idle: queue.Queue[tuple[int, Any]] = queue.Queue()
+        self._starting: dict[int, threading.Thread] = {}
         self._threads = ThreadPoolExecutor(self._count, "ray")
         if not self._group.wait(ROOM_S):
             free = free_of(self._ray, self._bundle)
@@ -194,6 +195,8 @@ class RayWorkers:
             self._ray.wait([worker.close.remote() for worker in idle], num_returns=len(idle), timeout=CLOSE_S)
         self._ray.util.remove_placement_group(self._group)  # with whoever still plays: nobody will ask
         self._threads.shutdown(wait=True, cancel_futures=True)
+        for starting in self._starting.values():
+            starting.join(CLOSE_S)
         if self._own:
             self._ray.shutdown()
 
@@ -212,9 +215,15 @@ class RayWorkers:
             tries = 0
             while not self._closed.is_set():
                 worker = actor.remote(self._scenario, self._count)
+                ready = worker.ping.remote()
                 try:
-                    self._ray.get(worker.ping.remote())
+                    while not self._ray.wait([ready], timeout=1.0)[0]:
+                        if self._closed.is_set():
+                            return  # without its place it may never answer
+                    self._ray.get(ready)
                 except Exception as error:  # whatever it was: the next one may live; a run without any ends by itself
+                    if self._closed.is_set():
+                        return  # its place was taken from it
                     tries += 1
                     inside = getattr(error, "actor_init_failed", False)
                     self._why = _line(error, last=inside)
@@ -226,7 +235,8 @@ class RayWorkers:
                 self._idle.put((place, worker))
                 return
 
-        threading.Thread(target=wait, name=f"ray {place}", daemon=True).start()
+        self._starting[place] = threading.Thread(target=wait, name=f"ray {place}", daemon=True)
+        self._starting[place].start()
 
     def _play(self, part: list[Packed], weights: Mapping[PolicyRef, Any]) -> list[bytes]:
         """A part played by whoever is idle; by another one where that one dies."""

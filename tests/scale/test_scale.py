@@ -66,10 +66,14 @@ def named(title: str) -> list[psutil.Process]:
 
 
 def both() -> list[psutil.Process]:
-    """The two workers of a run, once both have started: one that has not is no loss. Those of a run before are gone."""
+    """The two workers of a run, once both have answered: one that has not is no loss.
+
+    Those of a run before are gone.
+    """
     while True:
+        starting = any(thread.name.startswith("ray ") for thread in threading.enumerate())
         workers = [a for a in actors().values() if a["ActorClassName"] == "Worker" and a["State"] == "ALIVE"]
-        if len(workers) == 2:
+        if len(workers) == 2 and not starting:
             return [psutil.Process(a["Pid"]) for a in workers]
         os.sched_yield()
 
@@ -124,7 +128,7 @@ def test_a_killed_worker_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Pa
     show = At(step, lambda: both()[0].kill())
     run = runs.train(scenario(f'scale.ray="{nodes.address}"'), tmp_path / "run", show=show)
     assert same(whole, run.path)
-    assert any("lost" in note and "another plays its" in note for note in show.notes)
+    assert any("lost" in note and "another plays its" in note for note in show.notes), show.notes
 
 
 def test_a_lost_node_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Path) -> None:
@@ -137,7 +141,8 @@ def test_a_lost_node_costs_nothing(nodes: Cluster, whole: Path, tmp_path: Path) 
 
     show = At(2, lose, lambda: nodes.add_node(num_cpus=1, object_store_memory=STORE))
     run = runs.train(scenario(f'scale.ray="{nodes.address}"'), tmp_path / "run", show=show)
-    assert same(whole, run.path) and any("lost" in note for note in show.notes)
+    assert same(whole, run.path)
+    assert any("lost" in note for note in show.notes), show.notes
 
 
 def test_learners_are_actors_and_a_killed_one_costs_nothing(
@@ -149,7 +154,7 @@ def test_learners_are_actors_and_a_killed_one_costs_nothing(
     show = At(3, lambda: named("ray::Seat")[0].kill())
     there = runs.train(scenario(*alone, f'scale.ray="{nodes.address}"'), Path("there"), show=show)
     assert same(here.path, there.path)
-    assert any("of 2" in note and "on from the last checkpoint" in note for note in show.notes)
+    assert any("of 2" in note and "on from the last checkpoint" in note for note in show.notes), show.notes
 
 
 def test_a_killed_driver_resumes(nodes: Cluster, whole: Path, tmp_path: Path) -> None:
