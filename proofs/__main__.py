@@ -24,10 +24,16 @@ NAMES = (
 
 
 def main() -> None:
-    """Run the named proofs, by default all."""
+    """Run the named proofs, by default all; one that does not hold keeps none of the others from running."""
+    missed = []
     for name in sys.argv[1:] or NAMES:
         print(f"proof: {name}", flush=True)
-        importlib.import_module(f"proofs.{name}").main()
+        try:
+            importlib.import_module(f"proofs.{name}").main()
+        except SystemExit as end:
+            missed += [name] if end.code else []
+    if missed:
+        sys.exit(f"not held: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

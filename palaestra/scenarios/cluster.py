@@ -154,7 +154,8 @@ class RayWorkers:
         """Why a worker did not start."""
         self._failed: Exception | None = None
         """Something that no other worker would do better."""
-        self._bundle = bundle_of_one()
+        engines = [engine for engine in scenario.engines.values() if engine.kind == "vllm"]
+        self._bundle = bundle(max((engine.vllm.tensor_parallel for engine in engines), default=1))
         self._group = self._ray.util.placement_group([self._bundle] * self._count, strategy="SPREAD")
         self._idle: queue.Queue[tuple[int, Any]] = queue.Queue()
         self._starting: dict[int, threading.Thread] = {}
@@ -304,16 +305,16 @@ def ranks(scenario: Scenario, name: str, note: Callable[[str], None] = lambda te
     if not scenario.scale.ray:
         return local(make, count, device=device)
     ray, own = connect(scenario)
-    bundle = bundle_of_one()
-    group = ray.util.placement_group([bundle] * count, strategy="PACK")
+    one = bundle()
+    group = ray.util.placement_group([one] * count, strategy="PACK")
     if not group.wait(ROOM_S):
-        need = f"{count} learners of {name}, {bundle} each, with {free_of(ray, bundle)} free"
+        need = f"{count} learners of {name}, {one} each, with {free_of(ray, one)} free"
         note(f"waiting for room: {need}")
         if not group.wait(PATIENCE_S):
             ray.util.remove_placement_group(group)
             raise EngineError(f"no room for {need}\n  lower scale.learners or scale.rollouts, or add nodes")
     environment = inherited(scenario)
-    handles = [RankActor(ray, placed(ray, Seat, group, place, bundle, environment).remote()) for place in range(count)]
+    handles = [RankActor(ray, placed(ray, Seat, group, place, one, environment).remote()) for place in range(count)]
 
     def closed() -> None:
         ray.util.remove_placement_group(group)
@@ -405,26 +406,26 @@ def alone(scenario: str) -> Scenario:
     return parsed
 
 
-def bundle_of_one() -> dict[str, float]:
-    """What a process gets: a CPU, and where there are GPUs one of them."""
-    return {"CPU": 1.0, "GPU": 1.0} if torch.cuda.is_available() else {"CPU": 1.0}
+def bundle(gpus: int = 1) -> dict[str, float]:
+    """What a process gets: a CPU, and where there are GPUs so many of them."""
+    return {"CPU": 1.0, "GPU": float(gpus)} if torch.cuda.is_available() else {"CPU": 1.0}
 
 
-def free_of(ray: Any, bundle: Mapping[str, float]) -> dict[str, float]:
+def free_of(ray: Any, wanted: Mapping[str, float]) -> dict[str, float]:
     """How much of a bundle's resources nobody has."""
     free = ray.available_resources()
-    return {resource: free.get(resource, 0.0) for resource in bundle}
+    return {resource: free.get(resource, 0.0) for resource in wanted}
 
 
 def placed(
-    ray: Any, kind: type, group: Any, place: int, bundle: Mapping[str, float], environment: dict[str, str]
+    ray: Any, kind: type, group: Any, place: int, wanted: Mapping[str, float], environment: dict[str, str]
 ) -> Any:
     """An actor class with its place in a placement group; `.remote(...)` starts one."""
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     return ray.remote(kind).options(
-        num_cpus=bundle["CPU"],
-        num_gpus=bundle.get("GPU", 0),
+        num_cpus=wanted["CPU"],
+        num_gpus=wanted.get("GPU", 0),
         scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place),
         runtime_env={"env_vars": environment},
     )

@@ -195,7 +195,11 @@ def memory(scenario: Scenario) -> Plan:
     place = "the CPU" if device == "cpu" else "a GPU" if apart else "the GPU"
     beside = []
     if spec.kind == "vllm":
-        server = _vllm(spec, bases, device, place, here)._replace(number=max(rollouts, 1))
+        server, ways = _vllm(spec, bases, device, place, here), spec.vllm.tensor_parallel
+        if place == "the GPU" and ways > 1:  # the run is on the first of its GPUs
+            beside.append(server._replace(device="a GPU", number=ways - 1))
+        else:
+            server = server._replace(number=max(rollouts, 1) * ways)
         playing = []
         if spec.vllm.sleep and device != "cpu" and not apart:  # it gives its memory back while the run learns
             playing = [part._replace(when="plays") for part in server.parts]
@@ -398,13 +402,14 @@ def _playing(scenario: Scenario, bases: dict[str, Base], rehearsal: Rehearsal) -
 
 
 def _vllm(spec: EngineSpec, bases: dict[str, Base], device: str, place: str, process: Part) -> Process:
-    """vLLM's own process: on a GPU its share of all memory, on a CPU weights and the cache that it was given."""
+    """A process of vLLM's: on a GPU its share of all memory, on a CPU weights and the cache that it was given."""
     share = spec.vllm.memory if spec.vllm.memory is not None else (1 if device == "cpu" else 0.5)
     if device != "cpu":
         total = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
         return Process("vLLM", place, (Part("vLLM", int(share * total), f"{share:.0%} of the GPU, as it is told"),))
     weights = sum(base.shape.parameters * base.shape.itemsize for base in {b.shape: b for b in bases.values()}.values())
-    parts = (process, Part("weights", weights), Part("vLLM", int(share * GIB), "its cache"))
+    part = Part("weights", -(-weights // spec.vllm.tensor_parallel))
+    parts = (process, part, Part("vLLM", int(share * GIB), "its cache"))
     return Process("vLLM", place, parts)
 
 

@@ -105,6 +105,8 @@ class VllmSpec(Table):
     """LoRA adapters in one batch at most."""
     requests: Positive = 256
     """Sequences in one batch at most."""
+    tensor_parallel: Positive = 1
+    """GPUs that share vLLM's copy of the weights; on a CPU, processes."""
     eager: bool = False
     sleep: bool = False
     """Give vLLM's memory to the learner between rollouts."""

@@ -106,6 +106,20 @@ def test_many_learners_share_and_every_worker_has_all() -> None:
     assert [p.name for p in here.processes] == ["the run"]
 
 
+def test_processes_of_vllm_share_its_weights() -> None:
+    def servers(*settings: str) -> tuple[int, int]:
+        """How many processes, and the bytes of weights in each."""
+        vllm = ('engines.local.kind="vllm"', "policies.solver.tiny.heads=2", *settings)
+        plan = memory(load(*vllm, name="tools_rl"))
+        (place,) = (n for n, process in enumerate(plan.processes) if process.name == "vLLM")
+        return plan.processes[place].number, parts(plan, place)["weights"]
+
+    number, weights = servers()
+    shared = "engines.local.vllm.tensor_parallel=2"
+    assert number == 1 and servers(shared) == (2, weights // 2)
+    assert servers(shared, 'scale.ray="local"', "scale.rollouts=3") == (6, weights // 2)
+
+
 def test_playing_and_learning_at_once_need_both() -> None:
     process = memory(load("recipe.staleness=1")).processes[0]
     apart = Process(process.name, process.device, process.parts, together=False)

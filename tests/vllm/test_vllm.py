@@ -208,6 +208,34 @@ def test_versions_of_one_adapter_are_served_side_by_side_and_go_when_forgotten(a
     assert {r for r in served.adapters if r.name == "p0"} == {refs[3]}
 
 
+def test_weights_that_two_processes_share_are_the_learners() -> None:
+    engine = VllmEngine(requests=16, tensor_parallel=2)
+    for name in ("first", "second"):
+        engine.add_base(name, *base(tied=True))
+    engine.add_policy("whole", "first")
+    engine.add_policy("adapted", "second", adapter={"rank": 4})
+    try:
+        for name in ("whole", "adapted"):
+            old = PolicyRef(name)
+            before = ask(engine, (prompt(60), Sampling(24), old, 7))[0]
+            assert gap(engine, old, prompt(60), before) < CLOSE
+            ref = disturb(engine, name)
+            after = ask(engine, (prompt(60), Sampling(24), ref, 7))[0]
+            assert gap(engine, ref, prompt(60), after) < CLOSE
+            assert gap(engine, ref, prompt(60), before) > APART
+    finally:
+        engine.close()
+
+
+def test_heads_that_cannot_be_shared_are_refused() -> None:
+    engine = VllmEngine(tensor_parallel=3)
+    try:
+        with pytest.raises(EngineError, match="base: 2 heads of attention cannot be shared by tensor_parallel = 3"):
+            engine.add_base("base", *base())
+    finally:
+        engine.close()
+
+
 # -- what is there -----------------------------------------------------------------------------------------------------
 def test_another_version_of_vllm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert module.installed()

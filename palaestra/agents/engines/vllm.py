@@ -29,7 +29,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Coroutine, Sequence
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -83,13 +83,14 @@ class VllmEngine(EmbeddedEngine):
         adapters: adapters in one batch at most; more versions than that may be known, and take turns.
         rank: the largest rank of an adapter.
         requests: sequences in one batch at most.
+        tensor_parallel: GPUs that share vLLM's copy of the weights (on a CPU, processes); divides the model's heads.
         eager: no compiled graphs; always so on a CPU.
         sleep: give vLLM's memory to the learner between rollouts (level 1; GPU only).
         tolerance: nats; by default by dtype, see `TOLERANCE`.
 
     Raises:
         MissingExtraError: vLLM is not installed.
-        EngineError: it is a version that this engine was not tried with.
+        EngineError: it is a version that this engine was not tried with, or there are fewer GPUs than are to share.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class VllmEngine(EmbeddedEngine):
         adapters: int = 8,
         rank: int = 16,
         requests: int = 256,
+        tensor_parallel: int = 1,
         eager: bool = False,
         sleep: bool = False,
         tolerance: float | None = None,
@@ -110,7 +112,9 @@ class VllmEngine(EmbeddedEngine):
         super().__init__(device=device, dtype=dtype, **more)
         self.adapters, self.rank, self.requests, self.eager, self.sleep = adapters, rank, requests, eager, sleep
         self.memory = memory if memory is not None else (1 if self.device.type == "cpu" else 0.5)
-        self.tolerance = tolerance
+        self.tolerance, self.tensor_parallel = tolerance, tensor_parallel
+        if self.device.type == "cuda" and (there := torch.cuda.device_count()) < tensor_parallel:
+            raise EngineError(f"tensor_parallel = {tensor_parallel}, and {there} GPU{'s' * (there != 1)} are there")
         self.verified: dict[PolicyRef, float] = {}
         """How far engine and learner were apart at each version's publication, in nats."""
         shared = Path("/dev/shm")
@@ -122,7 +126,17 @@ class VllmEngine(EmbeddedEngine):
 
     # -- policies ------------------------------------------------------------------------------------------------
     def add_base(self, key: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """A model that policies are made from. It is moved and cast in place, and written down for vLLM."""
+        """A model that policies are made from. It is moved and cast in place, and written down for vLLM.
+
+        Raises:
+            EngineError: its heads cannot be divided among the GPUs.
+        """
+        heads = model.config.get_text_config().num_attention_heads
+        if heads % self.tensor_parallel:
+            raise EngineError(
+                f"{key}: {heads} heads of attention cannot be shared by tensor_parallel = {self.tensor_parallel}\n"
+                "  take a number that divides them"
+            )
         super().add_base(key, model, tokenizer)
         model.save_pretrained(str(self._base_path(key)))
 
@@ -239,6 +253,7 @@ class VllmEngine(EmbeddedEngine):
             "dtype": str(dtype).removeprefix("torch."),
             "max_model_len": home.context,
             "max_num_seqs": self.requests,
+            "tensor_parallel_size": self.tensor_parallel,
             "enforce_eager": cpu or self.eager,
             "enable_prefix_caching": True,
             "logprobs_mode": "processed_logprobs",
@@ -407,6 +422,7 @@ class Server:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="vllm", daemon=True).start()
+        self._closed = False
         self.llm: Any = None
         self.llm = self.call(self._start(settings))
 
@@ -430,24 +446,26 @@ class Server:
         """
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         while not wait([future], timeout=PULSE_S).done:
-            if self.dead:
-                future.cancel()
-                raise EngineError("vLLM's process has died")
+            self._expect(future)
         return future.result()
 
     async def ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine of the server's loop, while this loop goes on; else as `call`."""
         future = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
         while not (await asyncio.wait({future}, timeout=PULSE_S))[0]:
-            if self.dead:
-                future.cancel()
-                raise EngineError("vLLM's process has died")
+            self._expect(future)
         return future.result()
+
+    def _expect(self, future: Future[T] | asyncio.Future[T]) -> None:
+        """Nothing, as long as there is somebody who may answer."""
+        if self.dead:
+            future.cancel()
+            raise EngineError("vLLM's process has died")
 
     @property
     def dead(self) -> bool:
         """Whether the process behind it is gone."""
-        return self.llm is not None and bool(self.llm.errored)
+        return self._closed or (self.llm is not None and bool(self.llm.errored))
 
     def wake(self) -> None:
         """Take the memory back."""
@@ -460,3 +478,4 @@ class Server:
 
         asyncio.run_coroutine_threadsafe(stop(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
+        self._closed, self.llm = True, None  # at the interpreter's end it could no longer tidy up after itself
