@@ -1,7 +1,7 @@
 """A language model in a seat: what it is told becomes a prompt, what it samples becomes the reply and the record.
 
-The prompt of the next turn extends the last one verbatim. Where the template cannot do that (or `history = "drop"`),
-a new sequence begins; the old one stays in the record as it was sampled.
+The prompt of the next turn extends the last one verbatim. Where the template cannot do that, or the policy's `history`
+says so, a new sequence begins; the old one stays in the record as it was sampled.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ class LanguagePolicy:
     act: "text" samples a free reply; "score" draws among the legal actions, where they can be listed, by the
         normalised probability of each candidate (arXiv 2302.02662, GLAM; 2401.14151, TWOSOME).
     norm: a candidate's score is the "sum" of its token log-probabilities, the mean per "token", or per "word".
+    history: "keep" all that was said: in a full context nothing more can be said. "slide": where prompt and reply would
+        outgrow the context, a new sequence begins with the newest turns that fill half of it. "drop" the reasoning of
+        replies: each turn begins a new sequence.
     legal: record the legal actions of free replies too, for exact entropy and KL over them.
     teacher: a scripted player that speaks instead of the model; its replies are recorded as if sampled, with
         log-probability 0, so that they can be cloned.
@@ -65,7 +68,7 @@ class LanguagePolicy:
     max_tokens: int = 64
     temperature: float = 1.0
     norm: Literal["sum", "token", "word"] = "sum"
-    history: Literal["keep", "drop"] = "keep"
+    history: Literal["keep", "slide", "drop"] = "keep"
     persona: str = ""
     show_rules: bool = False
     show_legal: bool = False
@@ -136,9 +139,9 @@ class LanguageSitter:
         """Bring the tokens up to the generation prompt of this turn."""
         policy, turn = self.policy, request.turn
         new: list[Message] = [{"role": "user", "content": policy.content(request)}]
-        if self.ids and policy.history == "keep":
+        if self.ids and policy.history != "drop":
             bridge = policy.renderer.bridge(self.reply, new)
-            if bridge is not None:
+            if bridge is not None and self._fits(len(self.ids) + sum(map(len, bridge)), request):
                 self.messages += new
                 self._append("forced", bridge[0], turn)
                 self._append("told", bridge[1], turn)
@@ -150,7 +153,30 @@ class LanguageSitter:
             self._done.append(self._open)
         self._open = Trajectory(self.seat, policy.label, [])
         self.ids = []
-        self._append("told", policy.renderer.start(self.messages), turn)
+        self.messages, ids = self._newest(self.messages, request)
+        self._append("told", ids, turn)
+
+    def _fits(self, length: int, request: Request) -> bool:
+        """Whether a prompt may be so long; only who slides asks."""
+        policy = self.policy
+        if policy.history != "slide":
+            return True
+        room = policy.max_tokens
+        if request.kind != "probe" and policy.act == "score" and request.enumerable and policy.teacher is None:
+            room = max(len(policy.renderer.encode(action)) for action in request.legal_actions)
+        return length + room <= policy.engine.context(policy.ref.name)
+
+    def _newest(self, messages: list[Message], request: Request) -> tuple[list[Message], list[int]]:
+        """What a new sequence begins with, and its prompt: all messages, or the newest that fill half the context."""
+        renderer = self.policy.renderer
+        ids = renderer.start(messages)
+        if not self._fits(len(ids), request):
+            half = self.policy.engine.context(self.policy.ref.name) // 2
+            first = 1 if messages[0]["role"] == "system" else 0
+            while len(messages) > first + 2 and (len(ids) > half or not self._fits(len(ids), request)):
+                messages = messages[:first] + messages[first + 2 :]  # without what was told, and the reply
+                ids = renderer.start(messages)
+        return messages, ids
 
     async def _speak(self, request: Request) -> str:
         policy, turn = self.policy, request.turn
@@ -197,10 +223,10 @@ class LanguageSitter:
         policy = self.policy
         question: list[Message] = [{"role": "user", "content": request.text}]
         bridge = policy.renderer.bridge(self.reply, question) if self.ids else None
-        if bridge is not None:
+        if bridge is not None and self._fits(len(self.ids) + sum(map(len, bridge)), request):
             prefix = self.ids + bridge[0] + bridge[1]
         else:
-            prefix = policy.renderer.start([*self.messages, *question])
+            prefix = self._newest([*self.messages, *question], request)[1]
         asked = sum(isinstance(e, transcript.Probe) and e.seat == self.seat for e in request.env.events)
         seed = draw_seed(self.key, self.seat, "probe", asked)
         done: Completion = await policy.engine.generate(prefix, policy.sampling, policy.ref, seed)

@@ -55,6 +55,9 @@ class _Stage:
     asked: list[Asked] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
 
+    def context(self, name: str) -> int:
+        return self.contexts[name]
+
     async def generate(self, prefix: list[int], sampling: Sampling, policy: PolicyRef, seed: int) -> Completion:
         words, limit = self.words, min(sampling.max_tokens, self.contexts[policy.name] - len(prefix))
         done: bool = await batching.serve(self, "generate", GenerateJob(prefix, sampling, policy, seed))

@@ -73,7 +73,9 @@ class PolicySpec(Table):
     norm: Literal["sum", "token", "word"] = "sum"
     max_tokens: Positive = 64
     temperature: float = Field(1.0, ge=0)
-    history: Literal["keep", "drop"] = "keep"
+    history: Literal["keep", "slide", "drop"] = "keep"
+    """What of an episode is read at a turn: all of it; or where that outgrows the context, the newest turns that fill
+    half of it; or all but the reasoning of replies."""
     renderer: str = "template"
     """How messages become tokens: by the tokenizer's chat "template"; or by the package "renderers", as of the family
     that it knows the model under, or of the family that is named ("renderers:qwen3")."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from palaestra.agents.engines.embedded import EmbeddedEngine
+from palaestra.agents.engines.embedded import EmbeddedEngine, score
 from palaestra.agents.episode import Episode, PolicyRef, encode, read_episodes
 from palaestra.agents.language import LanguagePolicy, draw_seed
 from palaestra.agents.play import Job, rollout, wait_for
@@ -15,6 +15,7 @@ from palaestra.agents.render import Renderer
 from palaestra.agents.tiny import env_texts, tiny
 from palaestra.envs.games.kuhn import Kuhn
 from palaestra.envs.script import Request
+from palaestra.envs.social.public_goods import PublicGoods
 from palaestra.errors import RecordError
 
 
@@ -53,6 +54,49 @@ def test_a_dropped_history_begins_a_new_sequence_each_turn(policy: LanguagePolic
     for episode in episodes(policy, 4, act="text", history="drop"):
         turns = sum(1 for e in episode.transcript.events if type(e).__name__ == "Said")
         assert len(episode.trajectories) == turns
+
+
+@pytest.mark.parametrize("act", ["text", "score"])
+def test_a_history_that_slides_never_outgrows_the_context(act: str) -> None:
+    context = 160
+    model, tokenizer = tiny(env_texts("public_goods", n=8), width=32, heads=2, context=context)
+    engine = EmbeddedEngine()
+    engine.add_base("tiny", model, tokenizer)
+    engine.add_policy("p", "tiny")
+    policy = LanguagePolicy(
+        PolicyRef("p"), engine, Renderer(tokenizer), act=act, max_tokens=12, persona="You are careful."
+    )
+
+    def play(history: str) -> Episode:
+        cast = dict.fromkeys(PublicGoods().seats, replace(policy, history=history))
+        (episode,) = wait_for(rollout([Job("public_goods", {"rounds": 12}, cast, 0, "t")]))
+        return episode
+
+    kept, slid = play("keep"), play("slide")
+    if act == "score":
+        assert kept.failure is not None
+    else:
+        assert any("context" in trajectory.stops for trajectory in kept.trajectories)
+    assert slid.failure is None and len(slid.trajectories) > len(kept.trajectories)
+    for seat in PublicGoods().seats:
+        own = [t for t in slid.trajectories if t.seat == seat]
+        before = next(t for t in kept.trajectories if t.seat == seat)
+        same = len(own[0].spans)
+        assert len(own) > 1 and before.spans[:same] == own[0].spans  # what fits is as it was
+        turns = [span.turn for t in own for span in t.spans if span.origin == "sampled"]
+        assert turns == list(range(len(turns)))  # each turn once, all of them
+        for trajectory in own:
+            assert sum(len(span.ids) for span in trajectory.spans) <= context
+            assert "context" not in trajectory.stops
+            prefix: list[int] = []
+            for span in trajectory.spans:
+                if span.origin == "sampled" and act == "text":
+                    ((again,),) = score(engine.module(policy.ref), [(prefix, [span.ids])])
+                    assert again == pytest.approx(span.logprobs, abs=1e-4)
+                prefix += span.ids
+        for trajectory in own[1:]:
+            begin = tokenizer.decode(trajectory.spans[0].ids)
+            assert len(trajectory.spans[0].ids) <= context // 2 and "You are careful." in begin
 
 
 def test_a_choice_records_the_normalized_probability_of_every_candidate(policy: LanguagePolicy) -> None:

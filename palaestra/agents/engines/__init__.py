@@ -33,6 +33,10 @@ class Completion(NamedTuple):
 class Engine(Protocol):
     """Tokens in, tokens out. `seed` fixes the draw of one reply whatever else lies in the batch."""
 
+    def context(self, name: str) -> int:
+        """The most tokens that a policy's prompt and reply may have."""
+        ...
+
     async def generate(self, prefix: list[int], sampling: Sampling, policy: PolicyRef, seed: int) -> Completion:
         """A reply that follows `prefix`."""
         ...
