@@ -1,7 +1,8 @@
 """How far imitation alone goes: a tiny model, cloned from the greedy player, in every environment at every level.
 
 It plays where the bounds are measured: in one seat among random players, or, where the class names a common `skill`, in
-all seats. Demonstrations: 1,600 at level 0, 160 above, 40 where episodes are longest (`LONG`).
+all seats. Demonstrations: 1,600 at level 0, 160 above, 40 where episodes are longest (`LONG`). It reads 2,048 tokens:
+of longer episodes the newest turns.
 `python -m tools.environments` puts the figures beside the bounds.
 """
 
@@ -49,6 +50,7 @@ def cell(name: str, level: int) -> Cell:
         f"env_params.level={level}",
         "policies.learner.norm=token",
         "policies.learner.tiny.context=2048",
+        "policies.learner.history=slide",
         f"policies.learner.clone={{ players = {{ {teachers} }}, batches = {10 if level else 100}, batch = {batch} }}",
         "recipe.packing=true",
         f"eval.instances={20 if level else 50}",
