@@ -2,7 +2,7 @@
 
 It plays where the bounds are measured: in one seat among random players, or, where the class names a common `skill`, in
 all seats. Demonstrations: 1,600 at level 0, 160 above, 40 where episodes are longest (`LONG`). It reads 2,048 tokens:
-of longer episodes the newest turns.
+of longer episodes the newest turns (`OUTGREW`).
 `python -m tools.environments` puts the figures beside the bounds.
 """
 
@@ -17,6 +17,11 @@ from proofs.common import OUT, Cell, run_cells, start_cell, table, write
 CELLS = OUT / "cells" / "clones.jsonl"
 LONG = {"liars_dice level 2", "craft level 3", "grid level 4"}
 """Sixteen episodes of these are minutes of learning on one core: four an update, as many updates."""
+OUTGREW = {
+    *("dyad level 1", "assembly level 2", "kitchen level 2", "opinion level 2", "public_goods level 2"),
+    *("liars_dice level 2", "grid level 1", "grid level 2", "grid level 3", "grid level 4"),
+}
+"""Where an episode was longer than 2,048 tokens."""
 
 
 def main() -> None:
@@ -50,11 +55,12 @@ def cell(name: str, level: int) -> Cell:
         f"env_params.level={level}",
         "policies.learner.norm=token",
         "policies.learner.tiny.context=2048",
-        "policies.learner.history=slide",
         f"policies.learner.clone={{ players = {{ {teachers} }}, batches = {10 if level else 100}, batch = {batch} }}",
         "recipe.packing=true",
         f"eval.instances={20 if level else 50}",
     ]
+    if label in OUTGREW:
+        settings.append("policies.learner.history=slide")
     if seats != cls().seats:
         settings.append("cast={ " + ", ".join(f'{seat} = "learner"' for seat in seats) + " }")
     if cls.skill:
