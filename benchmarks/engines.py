@@ -24,8 +24,8 @@ from palaestra.agents.render import Renderer
 from palaestra.agents.tiny import tiny
 
 SHAPES: dict[str, tuple[dict[str, int], dict[int, int]]] = {
-    "0.15 M (width 64, 2 layers)": ({"width": 64, "layers": 2, "heads": 2}, {1: 7, 16: 7, 64: 5, 256: 3}),
-    "5 M (width 256, 6 layers)": ({"width": 256, "layers": 6, "heads": 4}, {1: 5, 16: 5, 64: 3, 256: 2}),
+    "0.17 M (width 64, 2 layers)": ({"width": 64, "layers": 2, "heads": 2}, {1: 7, 16: 7, 64: 5, 256: 3}),
+    "6.5 M (width 256, 6 layers)": ({"width": 256, "layers": 6, "heads": 4}, {1: 5, 16: 5, 64: 3, 256: 2}),
     "34 M (width 512, 8 layers)": ({"width": 512, "layers": 8, "heads": 8}, {1: 5, 16: 3, 64: 2, 256: 1}),
 }
 """Models, and rounds by episodes at once. The smallest has two heads of 32: vLLM has none of 16 on a CPU."""

@@ -105,7 +105,7 @@ def compare(shape: dict[str, Any], *, episodes: int, alone: int, tokens: int, ro
 def run(*, quick: bool) -> dict[str, Any]:
     """Figures and table."""
     torch.set_num_threads(1)
-    shapes = {"0.15 M (width 64, 2 layers)": {"width": 64, "layers": 2, "heads": 4}}
+    shapes = {"0.17 M (width 64, 2 layers)": {"width": 64, "layers": 2, "heads": 4}}
     if not quick:
         shapes["1 M (width 128, 4 layers)"] = {"width": 128, "layers": 4, "heads": 4}
     rows: list[list[str]] = []

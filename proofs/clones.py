@@ -45,7 +45,7 @@ def report() -> None:
 
 
 def cell(name: str, level: int) -> Cell:
-    """A policy of 0.1 million weights in all seats, after its demonstrations."""
+    """A policy of 0.2 million weights in all seats, after its demonstrations."""
     cls = registry.env_class(name)
     seats = cls(level=level).seats
     teachers = ", ".join(f'{seat} = "greedy"' for seat in seats)

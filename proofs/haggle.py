@@ -24,7 +24,7 @@ SEEDS = ALL_SEEDS
 
 
 def main() -> None:
-    """All arms, three seeds."""
+    """All arms, ten seeds. Finished cells are kept: it can be cut and called again."""
     cells = [
         Cell("haggle_selfplay", seed, (*settings, "eval.every=10", "eval.against=[]", "eval.instances=60"), arm)
         for arm, settings in ARMS.items()

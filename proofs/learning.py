@@ -105,8 +105,8 @@ def twins(by_name: dict[str, list[list[dict[str, Any]]]]) -> list[str]:
         if twin[0]["measure"] == "nashconv":
             ends = [value(r, -1) for r in twin]
             lines.append(
-                f"{name}: the start is a random model, worse than uniform play ({UNIFORM:.3f}), to which the entropy "
-                f"bonus alone leads. The twin ends at {fmean(ends):.3f} (best {min(ends):.3f}); below {BLIND:.3f}, the "
+                f"{name}: the start is a random model, on the mean worse than uniform play ({UNIFORM:.3f}), to which the "
+                f"entropy bonus alone leads. The twin ends at {fmean(ends):.3f} (best {min(ends):.3f}); below {BLIND:.3f}, the "
                 f"best play that ignores its card: {sum(e < BLIND for e in ends)} of {len(ends)}."
             )
         elif fmean(gain(r) for r in twin) > 0:

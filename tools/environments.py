@@ -27,7 +27,7 @@ do not edit. Each environment's own page is the docstring of its module.
 
 Bounds are means over 1,000 seeds (100 where there are tools), the player in one seat and the others at random, averaged
 over the seats; where a class names a common `skill`, that outcome with the player in all seats. *Clone* is a language
-model of 0.1 million weights in the same place, which has imitated the greedy player in 1,600 episodes at level 0, in
+model of 0.2 million weights in the same place, which has imitated the greedy player in 1,600 episodes at level 0, in
 160 above, and in 40 where episodes are longest; of episodes of more than 2,048 tokens it reads the newest turns:
 `python -m proofs clones`. *Seat* is the difference between the best and the worst seat of a random
 player. Tokens are words and marks that one seat is told and says in an episode.

@@ -1,4 +1,4 @@
-"""`python -m tools.scale`: writes the tables of docs/scale.md from the memory plan and the simulated pipeline.
+"""`python -m tools.scale`: writes the tables of docs/scale.md, from the memory plan's shapes and a simulated pipeline.
 
 Everything is predicted. What goes in is stated here: figures that others have published, with their source, data
 sheets, and assumptions that are called so.

@@ -42,7 +42,7 @@ def tiny(
     context: int = 512,
     seed: int = 0,
 ) -> Loaded:
-    """A randomly initialized model and its tokenizer: 0.15 M parameters at width 64, in float32.
+    """A randomly initialized model and its tokenizer: 0.17 M parameters at width 64, in float32.
 
     Args:
         texts: what the tokenizer is trained on, for example `env_texts(...)`.

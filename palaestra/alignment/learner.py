@@ -1,10 +1,11 @@
 """The learner: from rows to gradients to weights.
 
-Whatever the rows, one step is the same: all their tokens are laid out so that what is equal is computed once
-(`packing.py`); a micro-batch is one forward of the transformer; only the hidden states from which something is
-predicted go through the language-model head, in chunks whose logits are recomputed in the backward pass. From the
-logits on everything is float32. Packed and padded rows give the module's own numbers, which is asserted on the real
-module when a learner is made. Several processes may share the weights and the rows of a policy (`sharding.py`).
+Whatever the rows, one step is the same: all their tokens are laid out so that equal rows, or with packing equal
+prefixes, are computed once (`packing.py`); a micro-batch is one forward of the transformer; only the hidden states from
+which something is predicted go through the language-model head, in chunks whose logits are recomputed in the backward
+pass. From the logits on everything is float32. Packed and padded rows give the module's own numbers, which is asserted
+on the real module when a learner is made. Several processes may share the weights and the rows of a policy
+(`sharding.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where tokens lie: tries of distinct prefixes, micro-batches of tries, and one forward pass as arrays.
 
-All rows go into tries, so that equal trajectories, equal prefixes and the candidates of a choice are computed once.
-Packing lays a whole trie into one row, with a mask that lets a token see its ancestors only, and positions that count
-along the branch. Without packing each leaf of a trie is a right-padded row of its own.
+All rows go into tries, so that equal trajectories are computed once. Packing lays a whole trie into one row, with a
+mask that lets a token see its ancestors only, and positions that count along the branch: equal prefixes and what the
+candidates of a choice share are computed once as well. Without packing each leaf is a right-padded row of its own.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Recipe(Table):
     gae_lambda: float = Field(0.95, ge=0, le=1)
     value_coef: float = Field(0.5, ge=0)
     group_by: list[str] | None = None
-    """Replaces the estimator's group key: any of instance, seat, role, policy, turn, group."""
+    """Replaces the estimator's group key: any of episode, instance, seat, role, policy, opponents, env, turn, group."""
     scale: Literal["std", "none"] | None = None
     objective: Literal["ppo", "decoupled", "reinforce"] = "ppo"
     """"decoupled": PPO-clip around the weights that the step began with, the older ones that sampled corrected for by

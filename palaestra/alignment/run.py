@@ -1,8 +1,8 @@
 """A run is one directory, readable by hand, that survives Ctrl-C and kill -9.
 
     scenario.toml  run.json  metrics.jsonl  alerts.jsonl  league.json
-    episodes/step-000001.jsonl   eval/step-000000.jsonl
-    checkpoints/step-000020/     state.json, state.pt and the weights of each policy
+    episodes/step-000001.jsonl   eval/step-000000.jsonl, gold-000000.json
+    checkpoints/step-000020/     state.json, and state.pt with the weights; learner-NAME/ where several share them
     versions/player@20.safetensors
 
 A checkpoint lies on a step boundary: it is written to a new directory, flushed, and renamed, so it is there whole or

@@ -407,7 +407,7 @@ def alone(scenario: str) -> Scenario:
 
 
 def bundle(gpus: int = 1) -> dict[str, float]:
-    """What a process gets: a CPU, and where there are GPUs so many of them."""
+    """What a process gets: a CPU, and where this process sees GPUs so many of them."""
     return {"CPU": 1.0, "GPU": float(gpus)} if torch.cuda.is_available() else {"CPU": 1.0}
 
 

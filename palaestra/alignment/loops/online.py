@@ -1,8 +1,8 @@
 """The online loop: rollout → credit → objective → step → publish.
 
-Synchronous: every episode of a step is played by the versions that the step began with, and the learner never
-recomputes what the engine sampled. Several policies may learn in one run; each has its own learner, and the rows of
-one never meet those of another in a forward pass.
+With `staleness = 0` every episode of a step is played by the versions that the step began with. The learner does not
+recompute what the engine sampled, unless an objective for older versions asks it to. Several policies may learn in one
+run; each has its own learner, and the rows of one never meet those of another in a forward pass.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@
 | needs | `palaestra[reasoning_gym]` |
 
 The answer is what stands between the last `<answer>` and `</answer>`, reasoning-gym's own form (answers hold brackets);
-without them the whole reply is the answer. All generators are offered. The player `oracle` gives the data set's own
-answer; where several answers are right, the data set's scorer decides.
+without them the whole reply is the answer. All generators are offered (`composite` is untried: its user names its
+parts). The player `oracle` gives the data set's own answer; where several answers are right, the data set's scorer
+decides.
 """
 
 from __future__ import annotations
