@@ -187,8 +187,8 @@ def run(*, quick: bool) -> dict[str, Any]:
         "rows": rows,
         "notes": [
             f"The gradients of both ways are at most {worst:.1e} apart (relative, in norm).",
-            "With packed rows (`Learner`'s default, made for rows of unlike lengths; `recipe.packing` of a scenario) in "
-            f"place of padded ones: {packed}.",
+            "With packed rows (`Learner`'s default, made for rows of unlike lengths; `recipe.packing` of a scenario) "
+            f"in place of padded ones: {packed}.",
         ],
         "cells": cells,
         "memory": {"chunked": chunked, "plain": plain},

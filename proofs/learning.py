@@ -105,9 +105,9 @@ def twins(by_name: dict[str, list[list[dict[str, Any]]]]) -> list[str]:
         if twin[0]["measure"] == "nashconv":
             ends = [value(r, -1) for r in twin]
             lines.append(
-                f"{name}: the start is a random model, on the mean worse than uniform play ({UNIFORM:.3f}), to which the "
-                f"entropy bonus alone leads. The twin ends at {fmean(ends):.3f} (best {min(ends):.3f}); below {BLIND:.3f}, the "
-                f"best play that ignores its card: {sum(e < BLIND for e in ends)} of {len(ends)}."
+                f"{name}: the start is a random model, on the mean worse than uniform play ({UNIFORM:.3f}), to which "
+                f"the entropy bonus alone leads. The twin ends at {fmean(ends):.3f} (best {min(ends):.3f}); below "
+                f"{BLIND:.3f}, the best play that ignores its card: {sum(e < BLIND for e in ends)} of {len(ends)}."
             )
         elif fmean(gain(r) for r in twin) > 0:
             lines.append(f"{name}: the interval of the twin's mean, {interval([gain(r) for r in twin])}, holds zero.")
