@@ -79,8 +79,8 @@ bench-gpu-dry: .venv-vllm/.ready
 	.venv-vllm/bin/python -m benchmarks.gpu --dry
 
 prove: .venv/.ready system
-	$(BIN)/python -m proofs
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m proofs
 
 prove-scale: .venv-vllm/.ready
 	.venv-vllm/bin/python -m proofs parts three_ways
