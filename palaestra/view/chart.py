@@ -368,5 +368,5 @@ def _short(text: str, limit: int = 24) -> str:
 
 
 def _wide(text: str) -> float:
-    """About how many pixels a text takes at 12 px in a sans-serif face."""
-    return sum(3.6 if c in "iljtf.,:;|!'I []()" else 10.4 if c in "mwMW%@" else 6.8 for c in text)
+    """About how many pixels a text takes at 12 px in DejaVu Sans, a wide face: where it is narrower, nothing is cut."""
+    return sum(4.2 if c in "iljtf.,:;|!'I []()" else 11.8 if c in "mwMW%@" else 7.5 for c in text)
