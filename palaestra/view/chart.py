@@ -369,4 +369,6 @@ def _short(text: str, limit: int = 24) -> str:
 
 def _wide(text: str) -> float:
     """About how many pixels a text takes at 12 px in DejaVu Sans, a wide face: where it is narrower, nothing is cut."""
-    return sum(4.2 if c in "iljtf.,:;|!'I []()" else 11.8 if c in "mwMW%@" else 7.5 for c in text)
+    return sum(
+        4.2 if c in "iljtf.,:;|!'I []()" else 11.8 if c in "mwMW%@" else 8.8 if c.isupper() else 7.5 for c in text
+    )

@@ -515,3 +515,25 @@ def test_in_chromium_whole_page_is_pictured_light_and_dark(
     assert light[:8] == dark[:8] == b"\x89PNG\r\n\x1a\n"
     assert int.from_bytes(light[16:20]) == 1280 and int.from_bytes(light[20:24]) == 700
     assert light != dark
+
+
+def test_in_chromium_no_label_of_a_chart_is_cut(chromium: ModuleType, tmp_path: Path) -> None:
+    names = (
+        "best play that ignores its card",
+        "rewards shuffled among episodes",
+        "uniform play",
+        "the mixture of its pool",
+    )
+    series = [Series(name, [Point(0, 1), Point(9, 2 + n)]) for n, name in enumerate(names)]
+    chart = Chart("x", series, references={name.upper(): 0.667 + n for n, name in enumerate(names)})
+    measure = """
+      const chart = document.querySelector("svg.chart");
+      const room = chart.getBoundingClientRect();
+      const over = [...chart.querySelectorAll("text")].map(text => text.getBoundingClientRect().right - room.right);
+      document.title = `over ${Math.max(...over)}`;
+    """
+    style = (Path(__file__).parents[2] / "palaestra" / "view" / "report.css").read_text()
+    page = tmp_path / "page.html"
+    page.write_text(f"<html><head><style>{style}</style></head><body>{draw(chart, 690, 340)}<script>{measure}</script>")
+    found = re.search(r"<title>over (.*?)</title>", chromium.dump_dom(page))
+    assert found and float(found[1]) <= 0
