@@ -1,7 +1,7 @@
 """Bargaining under own rewards, by step: the collapse of mirror play, and what was tried against it.
 
-Both seats are one policy that is paid its own surplus. Mirror play learns to trade, and then, sooner or later, holds out
-until little is traded. Charted: the share of possible gains from trade that is realised (efficiency) in self-play.
+Both seats are one policy that is paid its own surplus. Mirror play learns to trade, and sooner or later holds out until
+little is traded. Charted: the share of possible gains from trade that is realised (efficiency) in self-play.
 """
 
 from __future__ import annotations
