@@ -31,7 +31,9 @@ def main() -> None:
         try:
             importlib.import_module(f"proofs.{name}").main()
         except SystemExit as end:
-            missed += [name] if end.code else []
+            if end.code:
+                print(f"  {name}: {end.code}", flush=True)
+                missed.append(name)
     if missed:
         sys.exit(f"not held: {', '.join(missed)}")
 

@@ -8,11 +8,10 @@ of longer episodes the newest turns (`OUTGREW`).
 
 from __future__ import annotations
 
-import json
 import math
 
 from palaestra.envs import registry
-from proofs.common import OUT, Cell, run_cells, start_cell, table, write
+from proofs.common import OUT, Cell, kept, run_cells, start_cell, table, write
 
 CELLS = OUT / "cells" / "clones.jsonl"
 LONG = {"liars_dice level 2", "craft level 3", "grid level 4"}
@@ -33,7 +32,7 @@ def main() -> None:
 
 def report() -> None:
     """The table of the cells that are there."""
-    results = [json.loads(line) for line in CELLS.read_text().splitlines()]
+    results = kept(CELLS)
     rows = []
     for found in results:
         name, level = found["label"].split(" level ")

@@ -10,8 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from proofs.common import SEEDS as ALL_SEEDS
-from proofs.common import Cell, interval, run_cells, table, value, write
+from proofs.common import SEEDS, Cell, interval, run_cells, table, value, write
 
 ARMS: dict[str, tuple[str, ...]] = {
     "mirror": ("recipe.kl=none",),
@@ -20,7 +19,6 @@ ARMS: dict[str, tuple[str, ...]] = {
     "uniform league": ("recipe.kl=none", 'league.matchmaking="uniform"'),
     "shared reward": ("env_params.joint=true", "eval.params.joint=false"),
 }
-SEEDS = ALL_SEEDS
 
 
 def main() -> None:

@@ -6,12 +6,11 @@ play has 0.917, the best play that ignores its card 0.667, equilibrium 0.
 
 from __future__ import annotations
 
-import json
 from statistics import fmean
 from typing import Any
 
 from palaestra.alignment.exploit import game_tree
-from proofs.common import OUT, SEEDS, Cell, run_cells, table, value, write
+from proofs.common import OUT, SEEDS, Cell, kept, run_cells, table, value, write
 
 ARMS: dict[str, tuple[str, ...]] = {
     "mirror": ("recipe.kl=none",),
@@ -39,7 +38,7 @@ def main() -> None:
 
 def report() -> None:
     """The tables of the cells that are there."""
-    results = [json.loads(line) for line in CELLS.read_text().splitlines()]
+    results = kept(CELLS)
     tree = game_tree("kuhn")
     cfr = [(n, tree.nashconv(tree.cfr(n))) for n in (10, 100, 1000, 10000)]
     groups: dict[str, dict[int, dict[str, Any]]] = {}

@@ -5,7 +5,6 @@ The runs of `kuhn_selfplay` are those of the proof `kuhn`, with the slow referen
 
 from __future__ import annotations
 
-import json
 from statistics import fmean
 from typing import Any
 
@@ -27,7 +26,7 @@ def main() -> None:
 
 def report() -> None:
     """The tables of the cells that are there; a seed counts where scenario and twin have it."""
-    results = [json.loads(line) for line in CELLS.read_text().splitlines()]
+    results = kept(CELLS)
     found = {(r["scenario"], r["seed"]): r for r in results} | _of_kuhn()
     by_name = {}
     for name in library():

@@ -8,13 +8,12 @@ same training with rewards shuffled among episodes, and the scripted oracle.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from palaestra.envs.registry import BUILTIN, env_class
-from proofs.common import OUT, SEEDS, Cell, interval, run_cells, table, value, write
+from proofs.common import OUT, SEEDS, Cell, interval, kept, run_cells, table, value, write
 from proofs.learning import gain, seeds
 
 CELLS = OUT / "cells" / "worlds.jsonl"
@@ -100,9 +99,8 @@ def main() -> None:
 
 def report() -> None:
     """The tables of the cells that are there; a seed counts where world and twin have it."""
-    found = {(r["label"], r["seed"]): r for r in map(json.loads, CELLS.read_text().splitlines())}
-    kept = map(json.loads, LIBRARY.read_text().splitlines())
-    found |= {(r["scenario"], r["seed"]): r for r in kept if r["scenario"].partition(":")[0] in FROM_LIBRARY}
+    found = {(r["label"], r["seed"]): r for r in kept(CELLS)}
+    found |= {(r["scenario"], r["seed"]): r for r in kept(LIBRARY) if r["scenario"].partition(":")[0] in FROM_LIBRARY}
     rows, parts, summary = [], [], []
     for folder in dict.fromkeys(target.split(".")[2] for target in BUILTIN.values()):
         for name in (*FROM_LIBRARY, *WORLDS):

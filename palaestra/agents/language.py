@@ -137,11 +137,11 @@ class LanguageSitter:
 
     def _prompt(self, request: Request) -> None:
         """Bring the tokens up to the generation prompt of this turn."""
-        policy, turn = self.policy, request.turn
+        policy, turn, longest = self.policy, request.turn, self._longest(request)
         new: list[Message] = [{"role": "user", "content": policy.content(request)}]
         if self.ids and policy.history != "drop":
             bridge = policy.renderer.bridge(self.reply, new)
-            if bridge is not None and self._fits(len(self.ids) + sum(map(len, bridge)), request):
+            if bridge is not None and len(self.ids) + sum(map(len, bridge)) <= longest:
                 self.messages += new
                 self._append("forced", bridge[0], turn)
                 self._append("told", bridge[1], turn)
@@ -153,27 +153,27 @@ class LanguageSitter:
             self._done.append(self._open)
         self._open = Trajectory(self.seat, policy.label, [])
         self.ids = []
-        self.messages, ids = self._newest(self.messages, request)
+        self.messages, ids = self._newest(self.messages, longest)
         self._append("told", ids, turn)
 
-    def _fits(self, length: int, request: Request) -> bool:
-        """Whether a prompt may be so long; only who slides asks."""
+    def _longest(self, request: Request) -> float:
+        """How many tokens a prompt may have, so that there is room for the reply; only who slides keeps to it."""
         policy = self.policy
         if policy.history != "slide":
-            return True
+            return math.inf
         room = policy.max_tokens
         if request.kind != "probe" and policy.act == "score" and request.enumerable and policy.teacher is None:
             room = max(len(policy.renderer.encode(action)) for action in request.legal_actions)
-        return length + room <= policy.engine.context(policy.ref.name)
+        return policy.engine.context(policy.ref.name) - room
 
-    def _newest(self, messages: list[Message], request: Request) -> tuple[list[Message], list[int]]:
+    def _newest(self, messages: list[Message], longest: float) -> tuple[list[Message], list[int]]:
         """What a new sequence begins with, and its prompt: all messages, or the newest that fill half the context."""
         renderer = self.policy.renderer
         ids = renderer.start(messages)
-        if not self._fits(len(ids), request):
-            half = self.policy.engine.context(self.policy.ref.name) // 2
+        if len(ids) > longest:
+            most = min(longest, self.policy.engine.context(self.policy.ref.name) // 2)
             first = 1 if messages[0]["role"] == "system" else 0
-            while len(messages) > first + 2 and (len(ids) > half or not self._fits(len(ids), request)):
+            while len(ids) > most and len(messages) > first + 2:
                 messages = messages[:first] + messages[first + 2 :]  # without what was told, and the reply
                 ids = renderer.start(messages)
         return messages, ids
@@ -220,13 +220,13 @@ class LanguageSitter:
 
     async def _aside(self, request: Request) -> str:
         """A side branch: the seat's tokens so far, the question, a reply; none of it stays."""
-        policy = self.policy
+        policy, longest = self.policy, self._longest(request)
         question: list[Message] = [{"role": "user", "content": request.text}]
         bridge = policy.renderer.bridge(self.reply, question) if self.ids else None
-        if bridge is not None and self._fits(len(self.ids) + sum(map(len, bridge)), request):
+        if bridge is not None and len(self.ids) + sum(map(len, bridge)) <= longest:
             prefix = self.ids + bridge[0] + bridge[1]
         else:
-            prefix = self._newest([*self.messages, *question], request)[1]
+            prefix = self._newest([*self.messages, *question], longest)[1]
         asked = sum(isinstance(e, transcript.Probe) and e.seat == self.seat for e in request.env.events)
         seed = draw_seed(self.key, self.seat, "probe", asked)
         done: Completion = await policy.engine.generate(prefix, policy.sampling, policy.ref, seed)
